@@ -1,0 +1,21 @@
+//! The wire contracts of anyserve, and the only place they are written down in Rust.
+//!
+//! - [`inference`]: KServe v2 (Open Inference Protocol) messages, client and server.
+//! - [`worker`]: the control messages between an agent and its workers.
+//! - [`tensor`]: what protobuf cannot say about a tensor: datatypes, element counts, the layout of `BYTES`.
+//! - [`codec`]: the gRPC codec that both ends use.
+
+pub mod codec;
+mod element;
+mod generated;
+pub mod tensor;
+
+pub use generated::anyserve::worker::v1 as worker;
+pub use generated::inference;
+
+/// The encoded file descriptors of the KServe service, for gRPC server reflection.
+pub const INFERENCE_DESCRIPTORS: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/inference_descriptor.bin"));
+
+/// The version of the worker channel; both ends must agree on it.
+pub const WORKER_PROTOCOL_VERSION: u32 = 1;
