@@ -8,9 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(["inference.proto", "worker.proto"], [&proto])?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("inference_descriptor.bin");
     // Comments and source positions are of no use to a client that asks by reflection.
-    let public = protox::Compiler::new([&proto])?
-        .open_file("inference.proto")?
-        .encode_file_descriptor_set();
+    let public = protox::Compiler::new([&proto])?.open_file("inference.proto")?.encode_file_descriptor_set();
     std::fs::write(out, public)?;
     tonic_prost_build::configure()
         .codec_path("crate::codec::TensorCodec")

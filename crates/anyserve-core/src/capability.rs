@@ -45,9 +45,7 @@ pub enum CapabilityError {
     DuplicateKey(String),
     #[error("{0} capability pairs are over the limit of {MAX_PAIRS}")]
     TooManyPairs(usize),
-    #[error(
-        "the value of capability key '{key}' is {bytes} bytes, over the limit of {MAX_VALUE_BYTES}"
-    )]
+    #[error("the value of capability key '{key}' is {bytes} bytes, over the limit of {MAX_VALUE_BYTES}")]
     ValueTooLong { key: String, bytes: usize },
     #[error("the value of capability key '{0}' is not a finite number")]
     NotFinite(String),
@@ -57,9 +55,7 @@ type Pairs = BTreeMap<String, String>;
 
 impl Capability {
     /// A capability of these pairs.
-    pub fn new<K: AsRef<str>>(
-        pairs: impl IntoIterator<Item = (K, Value)>,
-    ) -> Result<Self, CapabilityError> {
+    pub fn new<K: AsRef<str>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Result<Self, CapabilityError> {
         canonical(pairs).map(Self)
     }
 
@@ -76,9 +72,7 @@ impl Capability {
 
 impl Query {
     /// A query of these pairs.
-    pub fn new<K: AsRef<str>>(
-        pairs: impl IntoIterator<Item = (K, Value)>,
-    ) -> Result<Self, CapabilityError> {
+    pub fn new<K: AsRef<str>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Result<Self, CapabilityError> {
         canonical(pairs).map(Self)
     }
 
@@ -89,9 +83,7 @@ impl Query {
 
     /// True when every pair of this query is in `capability`.
     pub fn matches(&self, capability: &Capability) -> bool {
-        self.0
-            .iter()
-            .all(|(key, value)| capability.0.get(key) == Some(value))
+        self.0.iter().all(|(key, value)| capability.0.get(key) == Some(value))
     }
 }
 
@@ -135,20 +127,13 @@ fn write_pairs(pairs: &Pairs, formatter: &mut fmt::Formatter<'_>) -> fmt::Result
     formatter.write_str("}")
 }
 
-fn canonical<K: AsRef<str>>(
-    pairs: impl IntoIterator<Item = (K, Value)>,
-) -> Result<Pairs, CapabilityError> {
+fn canonical<K: AsRef<str>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Result<Pairs, CapabilityError> {
     let mut out = Pairs::new();
     for (key, value) in pairs {
         let key = canonical_key(key.as_ref())?;
-        let text = value
-            .canonical()
-            .ok_or_else(|| CapabilityError::NotFinite(key.clone()))?;
+        let text = value.canonical().ok_or_else(|| CapabilityError::NotFinite(key.clone()))?;
         if text.len() > MAX_VALUE_BYTES {
-            return Err(CapabilityError::ValueTooLong {
-                key,
-                bytes: text.len(),
-            });
+            return Err(CapabilityError::ValueTooLong { key, bytes: text.len() });
         }
         if out.len() == MAX_PAIRS && !out.contains_key(&key) {
             return Err(CapabilityError::TooManyPairs(MAX_PAIRS + 1));
@@ -167,8 +152,7 @@ fn canonical_key(key: &str) -> Result<String, CapabilityError> {
     let canonical = key.to_ascii_lowercase().replace('-', "_");
     let mut bytes = canonical.bytes();
     let starts = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase());
-    let goes_on = bytes
-        .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'));
+    let goes_on = bytes.all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'));
     if starts && goes_on && canonical.len() <= MAX_KEY_BYTES {
         Ok(canonical)
     } else {
@@ -208,10 +192,7 @@ mod tests {
     fn bad_pairs_are_named() {
         assert_eq!(capability(&[]), Err(CapabilityError::Empty));
         for key in ["", "1a", "a b", "é", "_x", &"k".repeat(65)] {
-            assert_eq!(
-                capability(&[(key, "v".into())]),
-                Err(CapabilityError::BadKey(key.to_owned()))
-            );
+            assert_eq!(capability(&[(key, "v".into())]), Err(CapabilityError::BadKey(key.to_owned())));
         }
         assert_eq!(
             capability(&[("max-len", "1".into()), ("MAX_LEN", "2".into())]),

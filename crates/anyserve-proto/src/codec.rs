@@ -52,8 +52,7 @@ impl<T: Message> Encoder for TensorEncoder<T> {
 
     fn encode(&mut self, item: T, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
         buffer.reserve(item.encoded_len());
-        item.encode(buffer)
-            .map_err(|error| Status::internal(format!("cannot encode the message: {error}")))
+        item.encode(buffer).map_err(|error| Status::internal(format!("cannot encode the message: {error}")))
     }
 }
 
@@ -62,8 +61,8 @@ impl<U: Message + Default> Decoder for TensorDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buffer).map(Some).map_err(|error| {
-            Status::invalid_argument(format!("the message is not valid protobuf: {error}"))
-        })
+        U::decode(buffer)
+            .map(Some)
+            .map_err(|error| Status::invalid_argument(format!("the message is not valid protobuf: {error}")))
     }
 }

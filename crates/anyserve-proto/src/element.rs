@@ -6,10 +6,7 @@ use crate::inference::InferTensorContents;
 use crate::tensor::{Datatype, TensorError, put_bytes_element};
 
 /// The raw bytes of typed `contents`, or why they are not of `datatype`.
-pub(crate) fn to_raw(
-    datatype: Datatype,
-    contents: &InferTensorContents,
-) -> Result<Bytes, TensorError> {
+pub(crate) fn to_raw(datatype: Datatype, contents: &InferTensorContents) -> Result<Bytes, TensorError> {
     check_one_field(datatype, contents)?;
     let mut out = BytesMut::new();
     match datatype {
@@ -50,25 +47,15 @@ fn field_lengths(contents: &InferTensorContents) -> [(&'static str, usize); 8] {
 
 /// True when no field of `contents` holds an element.
 pub(crate) fn is_empty(contents: &InferTensorContents) -> bool {
-    field_lengths(contents)
-        .iter()
-        .all(|&(_, length)| length == 0)
+    field_lengths(contents).iter().all(|&(_, length)| length == 0)
 }
 
-fn check_one_field(
-    datatype: Datatype,
-    contents: &InferTensorContents,
-) -> Result<(), TensorError> {
+fn check_one_field(datatype: Datatype, contents: &InferTensorContents) -> Result<(), TensorError> {
     let expected = datatype.contents_field();
-    let wrong = field_lengths(contents)
-        .into_iter()
-        .find(|&(field, length)| length > 0 && Some(field) != expected);
+    let wrong =
+        field_lengths(contents).into_iter().find(|&(field, length)| length > 0 && Some(field) != expected);
     match (wrong, expected) {
-        (Some((found, _)), Some(expected)) => Err(TensorError::WrongField {
-            datatype,
-            found,
-            expected,
-        }),
+        (Some((found, _)), Some(expected)) => Err(TensorError::WrongField { datatype, found, expected }),
         _ => Ok(()),
     }
 }
@@ -84,9 +71,8 @@ where
 {
     out.reserve(values.len() * SIZE);
     for &value in values {
-        let narrow = Narrow::try_from(value).map_err(|_| TensorError::OutOfRange {
-            value: value.to_string(),
-        })?;
+        let narrow =
+            Narrow::try_from(value).map_err(|_| TensorError::OutOfRange { value: value.to_string() })?;
         out.put_slice(&bytes(narrow));
     }
     Ok(())

@@ -44,35 +44,15 @@ pub enum TensorError {
     #[error("shape {0:?} has a negative or too large dimension")]
     BadShape(Vec<i64>),
     #[error("shape {shape:?} of {datatype} needs {needed} bytes, but the contents hold {found}")]
-    WrongSize {
-        datatype: Datatype,
-        shape: Vec<i64>,
-        needed: u64,
-        found: u64,
-    },
+    WrongSize { datatype: Datatype, shape: Vec<i64>, needed: u64, found: u64 },
     #[error("shape {shape:?} needs {needed} elements, but the contents hold {found}")]
-    WrongCount {
-        shape: Vec<i64>,
-        needed: u64,
-        found: u64,
-    },
-    #[error(
-        "element {index} of BYTES claims {claimed} bytes at offset {offset}, but only {left} are left"
-    )]
-    LyingLength {
-        index: u64,
-        offset: usize,
-        claimed: u64,
-        left: usize,
-    },
+    WrongCount { shape: Vec<i64>, needed: u64, found: u64 },
+    #[error("element {index} of BYTES claims {claimed} bytes at offset {offset}, but only {left} are left")]
+    LyingLength { index: u64, offset: usize, claimed: u64, left: usize },
     #[error("{0} has no typed contents; send it in raw_input_contents")]
     RawOnly(Datatype),
     #[error("{datatype} belongs in {expected}, but the contents are in {found}")]
-    WrongField {
-        datatype: Datatype,
-        found: &'static str,
-        expected: &'static str,
-    },
+    WrongField { datatype: Datatype, found: &'static str, expected: &'static str },
     #[error("value {value} does not fit the datatype")]
     OutOfRange { value: String },
     #[error("an element of {0} bytes is over the limit of 4294967295 bytes")]
@@ -84,14 +64,8 @@ pub enum TensorError {
 #[expect(missing_docs, reason = "each message says what its fields are")]
 pub enum RequestError {
     #[error("{kind} '{name}': {source}")]
-    Tensor {
-        kind: &'static str,
-        name: String,
-        source: TensorError,
-    },
-    #[error(
-        "input '{0}' has typed contents beside raw_input_contents; send all inputs one way or the other"
-    )]
+    Tensor { kind: &'static str, name: String, source: TensorError },
+    #[error("input '{0}' has typed contents beside raw_input_contents; send all inputs one way or the other")]
     Mixed(String),
     #[error("{inputs} inputs, but {raw} raw_input_contents; there must be one for each")]
     RawCount { inputs: usize, raw: usize },
@@ -178,9 +152,7 @@ impl fmt::Display for Datatype {
 pub fn element_count(shape: &[i64]) -> Result<u64, TensorError> {
     shape
         .iter()
-        .try_fold(1_u64, |count, &dimension| {
-            count.checked_mul(u64::try_from(dimension).ok()?)
-        })
+        .try_fold(1_u64, |count, &dimension| count.checked_mul(u64::try_from(dimension).ok()?))
         .ok_or_else(|| TensorError::BadShape(shape.to_vec()))
 }
 
@@ -188,30 +160,17 @@ pub fn element_count(shape: &[i64]) -> Result<u64, TensorError> {
 pub fn check(datatype: Datatype, shape: &[i64], raw: &[u8]) -> Result<(), TensorError> {
     let count = element_count(shape)?;
     let Some(size) = datatype.size() else {
-        let found = BytesElements::new(raw).try_fold(0_u64, |found, element| {
-            element.map(|_| found + 1)
-        })?;
+        let found = BytesElements::new(raw).try_fold(0_u64, |found, element| element.map(|_| found + 1))?;
         if found == count {
             return Ok(());
         }
-        return Err(TensorError::WrongCount {
-            shape: shape.to_vec(),
-            needed: count,
-            found,
-        });
+        return Err(TensorError::WrongCount { shape: shape.to_vec(), needed: count, found });
     };
-    let needed = count
-        .checked_mul(size as u64)
-        .ok_or_else(|| TensorError::BadShape(shape.to_vec()))?;
+    let needed = count.checked_mul(size as u64).ok_or_else(|| TensorError::BadShape(shape.to_vec()))?;
     if needed == raw.len() as u64 {
         return Ok(());
     }
-    Err(TensorError::WrongSize {
-        datatype,
-        shape: shape.to_vec(),
-        needed,
-        found: raw.len() as u64,
-    })
+    Err(TensorError::WrongSize { datatype, shape: shape.to_vec(), needed, found: raw.len() as u64 })
 }
 
 /// Checks a request's tensors and brings their contents into `raw_input_contents`.
@@ -262,17 +221,12 @@ pub fn check_output(output: &InferOutputTensor, raw: &[u8]) -> Result<(), Reques
 }
 
 fn in_tensor(kind: &'static str, name: &str, source: TensorError) -> RequestError {
-    RequestError::Tensor {
-        kind,
-        name: name.to_owned(),
-        source,
-    }
+    RequestError::Tensor { kind, name: name.to_owned(), source }
 }
 
 /// Appends one element of `BYTES`: its length, then itself.
 pub fn put_bytes_element(out: &mut BytesMut, element: &[u8]) -> Result<(), TensorError> {
-    let length =
-        u32::try_from(element.len()).map_err(|_| TensorError::ElementTooLong(element.len()))?;
+    let length = u32::try_from(element.len()).map_err(|_| TensorError::ElementTooLong(element.len()))?;
     out.reserve(4 + element.len());
     out.put_u32_le(length);
     out.put_slice(element);
@@ -290,11 +244,7 @@ pub struct BytesElements<'a> {
 impl<'a> BytesElements<'a> {
     /// Reads `raw` from its start.
     pub fn new(raw: &'a [u8]) -> Self {
-        Self {
-            raw,
-            offset: 0,
-            index: 0,
-        }
+        Self { raw, offset: 0, index: 0 }
     }
 }
 
@@ -311,10 +261,8 @@ impl<'a> Iterator for BytesElements<'a> {
             // Not even a whole length is left.
             None => (4, rest),
         };
-        let element = usize::try_from(claimed)
-            .ok()
-            .filter(|_| rest.len() >= 4)
-            .and_then(|length| left.get(..length));
+        let element =
+            usize::try_from(claimed).ok().filter(|_| rest.len() >= 4).and_then(|length| left.get(..length));
         let item = element.ok_or(TensorError::LyingLength {
             index: self.index,
             offset: self.offset,

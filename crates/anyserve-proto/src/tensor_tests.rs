@@ -15,10 +15,7 @@ fn input(datatype: &str, shape: &[i64], contents: Option<InferTensorContents>) -
 }
 
 fn typed(tensor: InferInputTensor) -> ModelInferRequest {
-    ModelInferRequest {
-        inputs: vec![tensor],
-        ..Default::default()
-    }
+    ModelInferRequest { inputs: vec![tensor], ..Default::default() }
 }
 
 fn raw(datatype: &str, shape: &[i64], bytes: &'static [u8]) -> ModelInferRequest {
@@ -31,10 +28,7 @@ fn raw(datatype: &str, shape: &[i64], bytes: &'static [u8]) -> ModelInferRequest
 
 #[test]
 fn typed_and_raw_contents_become_the_same_bytes() {
-    let contents = InferTensorContents {
-        int_contents: vec![1, -2],
-        ..Default::default()
-    };
+    let contents = InferTensorContents { int_contents: vec![1, -2], ..Default::default() };
     let mut first = typed(input("INT16", &[2], Some(contents)));
     let mut second = raw("INT16", &[2], &[1, 0, 0xfe, 0xff]);
     normalize(&mut first).unwrap();
@@ -73,18 +67,12 @@ fn errors_name_what_was_wrong_and_what_would_be_right() {
         "input 'x': shape [-1] has a negative or too large dimension"
     );
     assert!(message(raw("FLOAT", &[1], b"")).contains("datatype 'FLOAT' is unknown; known are BOOL"));
-    let floats = InferTensorContents {
-        fp32_contents: vec![1.0],
-        ..Default::default()
-    };
+    let floats = InferTensorContents { fp32_contents: vec![1.0], ..Default::default() };
     assert_eq!(
         message(typed(input("INT8", &[1], Some(floats)))),
         "input 'x': INT8 belongs in int_contents, but the contents are in fp32_contents"
     );
-    let large = InferTensorContents {
-        int_contents: vec![300],
-        ..Default::default()
-    };
+    let large = InferTensorContents { int_contents: vec![300], ..Default::default() };
     assert_eq!(
         message(typed(input("INT8", &[1], Some(large.clone())))),
         "input 'x': value 300 does not fit the datatype"
@@ -97,10 +85,7 @@ fn errors_name_what_was_wrong_and_what_would_be_right() {
     );
     let mut twice = raw("UINT8", &[1], &[0]);
     twice.inputs.push(twice.inputs[0].clone());
-    assert_eq!(
-        message(twice.clone()),
-        "2 inputs, but 1 raw_input_contents; there must be one for each"
-    );
+    assert_eq!(message(twice.clone()), "2 inputs, but 1 raw_input_contents; there must be one for each");
     twice.raw_input_contents.push(Bytes::from_static(&[0]));
     assert_eq!(message(twice), "input 'x' is there twice; names must be unique");
 }

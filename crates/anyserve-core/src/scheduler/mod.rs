@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crate::capability::{Capability, Query};
 use queue::{Queue, Queues};
-use worker::Worker;
 pub use worker::RECALL_AFTER;
+use worker::Worker;
 
 /// A point in time: how long after a moment of the caller's choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,7 +190,8 @@ impl Scheduler {
             .min()?;
         let (request_id, offer) = self.queues.pop(PoolId(pool))?;
         let timeout = self.pools[pool].offers[offer].timeout;
-        let sequence = self.with_worker(worker_id, |worker| worker.assign(request_id, offer, timeout, now))?;
+        let sequence =
+            self.with_worker(worker_id, |worker| worker.assign(request_id, offer, timeout, now))?;
         Some(Assignment { request: request_id, worker: worker_id, offer, sequence })
     }
 
@@ -206,14 +207,17 @@ impl Scheduler {
     ///
     /// Returns false if it did not hold one of them.
     pub fn returned(&mut self, worker: WorkerId, requests: &[RequestId], now: Time) -> bool {
-        let held = self.with_worker(worker, |worker| {
+        let given_back = self.with_worker(worker, |worker| {
+            let honest = requests.iter().all(|&request| worker.holds(request));
             worker.recalled();
-            requests.iter().all(|&request| worker.give_back(request, now))
+            honest.then(|| {
+                requests.iter().filter(|&&request| worker.give_back(request, now)).collect::<Vec<_>>()
+            })
         });
-        if held != Some(true) {
+        let Some(given_back) = given_back.flatten() else {
             return false;
-        }
-        for &request in requests {
+        };
+        for &request in given_back {
             self.requeue(request);
         }
         true
@@ -321,6 +325,11 @@ impl Scheduler {
         });
         let first = found.next()?;
         Some((first.0, first.1 || found.any(|(_, ready)| ready)))
+    }
+
+    /// The timeout of the offer under which a worker holds a request.
+    pub fn timeout(&self, worker: WorkerId, request: RequestId) -> Option<Duration> {
+        self.workers.get(&worker)?.timeout(request)
     }
 
     fn has_free_worker(&self, queue: &Queue) -> bool {

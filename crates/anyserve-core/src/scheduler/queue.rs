@@ -58,23 +58,19 @@ impl Queues {
         if let Some(&slot) = self.by_query.get(query) {
             return Some(slot);
         }
-        let eligible: Vec<_> = pools
-            .filter_map(|(pool, offers)| Some((pool, matching(query, offers)?)))
-            .collect();
+        let eligible: Vec<_> =
+            pools.filter_map(|(pool, offers)| Some((pool, matching(query, offers)?))).collect();
         if eligible.is_empty() {
             return None;
         }
         self.drop_empty();
         let queue = Queue { query: query.clone(), waiting: BTreeMap::new(), eligible };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = queue;
-                slot
-            }
-            None => {
-                self.slots.push(queue);
-                self.slots.len() - 1
-            }
+        let slot = if let Some(slot) = self.free.pop() {
+            self.slots[slot] = queue;
+            slot
+        } else {
+            self.slots.push(queue);
+            self.slots.len() - 1
         };
         self.by_query.insert(query.clone(), slot);
         Some(slot)

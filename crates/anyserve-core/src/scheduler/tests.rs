@@ -112,11 +112,7 @@ fn a_worker_that_dies_loses_only_what_it_started() {
     let orphans = scheduler.worker_gone(WorkerId(0), sequences[0]);
     assert_eq!(
         orphans,
-        [
-            Orphan::Lost(RequestId(1)),
-            Orphan::Requeued(RequestId(2)),
-            Orphan::Requeued(RequestId(3))
-        ]
+        [Orphan::Lost(RequestId(1)), Orphan::Requeued(RequestId(2)), Orphan::Requeued(RequestId(3))]
     );
     scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
     assert_eq!(drain(&mut scheduler, at(3000)), [(2, 1), (3, 1)]);

@@ -107,9 +107,8 @@ impl Worker {
         self.progress = now;
         if let Some(since) = held.running_since {
             let took = now.0.saturating_sub(since.0);
-            self.service = Some(self.service.map_or(took, |usual| {
-                (usual * (SMOOTHING - 1) + took) / SMOOTHING
-            }));
+            self.service =
+                Some(self.service.map_or(took, |usual| (usual * (SMOOTHING - 1) + took) / SMOOTHING));
         }
         Some(())
     }
@@ -142,6 +141,11 @@ impl Worker {
             .iter()
             .filter(move |held| held.runs_out().is_some_and(|end| end <= now))
             .map(|held| held.request)
+    }
+
+    /// How long a request that it holds may run.
+    pub(super) fn timeout(&self, request: RequestId) -> Option<Duration> {
+        self.held.iter().find(|held| held.request == request)?.timeout
     }
 
     /// When time alone could next make it hung, or, if another worker could help out, stalled.

@@ -1,0 +1,67 @@
+//! What a worker says it serves, checked once when it says so.
+
+use std::time::Duration;
+
+use anyserve_core::capability::Value;
+use anyserve_core::scheduler::Offer;
+use anyserve_core::{Capability, CapabilityError};
+use anyserve_proto::inference::model_metadata_response::TensorMetadata;
+use anyserve_proto::worker::Hello;
+
+/// What a worker serves.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Declaration {
+    pub(crate) capabilities: Vec<Described>,
+    pub(crate) concurrency: usize,
+}
+
+/// One capability, its handler's options, and the tensors it declares.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Described {
+    pub(crate) offer: Offer,
+    pub(crate) inputs: Vec<TensorMetadata>,
+    pub(crate) outputs: Vec<TensorMetadata>,
+}
+
+/// Why a worker cannot join.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HelloError {
+    #[error("it speaks version {found} of the worker protocol, this agent speaks {expected}")]
+    Version { found: u32, expected: u32 },
+    #[error("it serves no capability")]
+    NoCapabilities,
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
+    #[error("it serves {0} twice")]
+    Duplicate(Capability),
+    #[error(
+        "it serves other capabilities than the workers before it; restart the agent to serve changed code"
+    )]
+    Changed,
+}
+
+impl TryFrom<Hello> for Declaration {
+    type Error = HelloError;
+
+    fn try_from(hello: Hello) -> Result<Self, HelloError> {
+        let expected = anyserve_proto::WORKER_PROTOCOL_VERSION;
+        if hello.protocol_version != expected {
+            return Err(HelloError::Version { found: hello.protocol_version, expected });
+        }
+        let mut capabilities: Vec<Described> = Vec::with_capacity(hello.capabilities.len());
+        for declared in hello.capabilities {
+            let pairs = declared.pairs.into_iter().map(|(key, text)| (key, Value::Text(text)));
+            let capability = Capability::new(pairs)?;
+            if capabilities.iter().any(|earlier| earlier.offer.capability == capability) {
+                return Err(HelloError::Duplicate(capability));
+            }
+            let timeout = (declared.timeout_us > 0).then(|| Duration::from_micros(declared.timeout_us));
+            let offer = Offer { capability, idempotent: declared.idempotent, timeout };
+            capabilities.push(Described { offer, inputs: declared.inputs, outputs: declared.outputs });
+        }
+        if capabilities.is_empty() {
+            return Err(HelloError::NoCapabilities);
+        }
+        Ok(Self { capabilities, concurrency: hello.concurrency.max(1) as usize })
+    }
+}

@@ -1,0 +1,9 @@
+//! From gRPC to requests: the listening socket, the services behind it, and what a request asks for.
+
+mod edge;
+mod server;
+mod service;
+mod wanted;
+
+pub(crate) use edge::Edge;
+pub(crate) use server::Server;

@@ -1,0 +1,122 @@
+//! Accepts connections and serves HTTP/2 on each.
+//!
+//! hyper is used directly, not through tonic's server, because that one ends a request whose `grpc-timeout` passed
+//! with CANCELLED, and puts a router and two boxed services on the way of every request.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::edge::Edge;
+
+/// Flow-control windows: a message of 1 MiB arrives without waiting for a window update.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+/// The largest HTTP/2 frame that clients may send; larger frames mean fewer of them.
+const MAX_FRAME_SIZE: u32 = 1 << 20;
+/// How much of a response may be buffered for a stream whose client reads slowly.
+const SEND_BUFFER: usize = 2 << 20;
+/// Requests under way on one connection.
+const MAX_STREAMS: u32 = 1024;
+/// A connection whose peer vanished is noticed within twice that time.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// How long to wait when the process is out of file descriptors.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+/// The listening socket and its connections.
+#[derive(Debug)]
+pub(crate) struct Server {
+    edge: Edge,
+    stop: CancellationToken,
+    connections: TaskTracker,
+}
+
+/// Runs the requests of a connection as tasks that the server owns.
+#[derive(Clone, Debug)]
+struct Executor(TaskTracker);
+
+impl<F> hyper::rt::Executor<F> for Executor
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
+impl Server {
+    pub(crate) fn new(edge: Edge) -> Self {
+        Self { edge, stop: CancellationToken::new(), connections: TaskTracker::new() }
+    }
+
+    /// Accepts connections until [`Self::stop`].
+    pub(crate) async fn run(&self, listener: TcpListener) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.serve(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection");
+                        tokio::time::sleep(ACCEPT_BACKOFF).await;
+                    }
+                },
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Accepts no more, lets the connections finish what they have, and waits for them at most that long.
+    pub(crate) async fn stop(&self, limit: Duration) {
+        self.stop.cancel();
+        self.connections.close();
+        if tokio::time::timeout(limit, self.connections.wait()).await.is_err() {
+            tracing::warn!(connections = self.connections.len(), "connections were cut at shutdown");
+        }
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let edge = self.edge.clone();
+        let stop = self.stop.clone();
+        let executor = Executor(self.connections.clone());
+        self.connections.spawn(async move {
+            if let Err(error) = connection(stream, edge, executor, &stop).await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    edge: Edge,
+    executor: Executor,
+    stop: &CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    set_options(&stream)?;
+    let connection = http2::Builder::new(executor)
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(MAX_FRAME_SIZE)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(KEEP_ALIVE)
+        .serve_connection(TokioIo::new(stream), edge);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return Ok(result?),
+        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+    }
+    Ok(connection.await?)
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Responses are small and awaited: no waiting for more to send.
+    stream.set_nodelay(true)
+}

@@ -1,0 +1,106 @@
+//! KServe v2 over gRPC.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use anyserve_proto::inference::{
+    ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ModelReadyResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse,
+};
+use anyserve_proto::tensor;
+use tonic::{Request, Response, Status};
+
+use super::wanted;
+use crate::dispatch::Dispatcher;
+use crate::failure::Failure;
+
+/// What the protocol calls the kind of backend behind a model.
+const PLATFORM: &str = "anyserve";
+
+/// The version of a capability that has no `version` of its own.
+const DEFAULT_VERSION: &str = "1";
+
+#[derive(Clone, Debug)]
+pub(crate) struct InferenceService {
+    dispatcher: Arc<Dispatcher>,
+}
+
+impl InferenceService {
+    pub(crate) fn new(dispatcher: Arc<Dispatcher>) -> Self {
+        Self { dispatcher }
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for InferenceService {
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> Result<Response<ModelInferResponse>, Status> {
+        let arrival = Instant::now();
+        let (metadata, _, mut infer) = request.into_parts();
+        tensor::normalize(&mut infer).map_err(Failure::from)?;
+        let wanted = wanted::wanted(&metadata, &infer)?;
+        let deadline = wanted::deadline(&metadata, &infer, arrival)?;
+        let ticket = self.dispatcher.submit(wanted, infer, deadline)?;
+        Ok(Response::new(ticket.answer().await?))
+    }
+
+    async fn server_live(
+        &self,
+        _: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(
+        &self,
+        _: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
+        let ready = *self.dispatcher.readiness().borrow() > 0;
+        Ok(Response::new(ServerReadyResponse { ready }))
+    }
+
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
+        let ModelReadyRequest { name, version } = request.into_inner();
+        let ready = match self.dispatcher.describe(&name, &version) {
+            Ok((_, ready)) => ready,
+            Err(Failure::NoMatch(_)) => false,
+            Err(failure) => return Err(failure.into()),
+        };
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(
+        &self,
+        _: Request<ServerMetadataRequest>,
+    ) -> Result<Response<ServerMetadataResponse>, Status> {
+        Ok(Response::new(ServerMetadataResponse {
+            name: "anyserve".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            extensions: Vec::new(),
+        }))
+    }
+
+    async fn model_metadata(
+        &self,
+        request: Request<ModelMetadataRequest>,
+    ) -> Result<Response<ModelMetadataResponse>, Status> {
+        let ModelMetadataRequest { name, version } = request.into_inner();
+        let (described, _) = self.dispatcher.describe(&name, &version)?;
+        let capability = described.offer.capability;
+        Ok(Response::new(ModelMetadataResponse {
+            name,
+            versions: vec![capability.get("version").unwrap_or(DEFAULT_VERSION).to_owned()],
+            platform: PLATFORM.to_owned(),
+            inputs: described.inputs,
+            outputs: described.outputs,
+            properties: capability.pairs().clone(),
+        }))
+    }
+}

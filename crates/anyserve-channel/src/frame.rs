@@ -1,0 +1,134 @@
+//! Frames to bytes and back; no I/O.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use prost::Message;
+
+use crate::ChannelError;
+
+/// A message's tensors: their raw contents in order.
+pub type Payload = Vec<Bytes>;
+
+/// The length of a frame's head: two `u32`.
+const HEAD: usize = 8;
+
+/// Payloads up to this size are copied behind their message, so that the frame is written as one piece.
+const COPIED_PAYLOAD: usize = 8 * 1024;
+
+/// A frame as the pieces to write, in order.
+pub(crate) fn encode(message: &impl Message, payload: &[Bytes]) -> Result<Vec<Bytes>, ChannelError> {
+    let payload_len: usize = payload.iter().map(Bytes::len).sum();
+    let message_len = message.encoded_len();
+    let too_large =
+        |_| ChannelError::TooLarge { found: (message_len + payload_len) as u64, limit: u64::from(u32::MAX) };
+    let head =
+        (u32::try_from(message_len).map_err(too_large)?, u32::try_from(payload_len).map_err(too_large)?);
+    let copied = payload_len <= COPIED_PAYLOAD;
+    let mut out = BytesMut::with_capacity(HEAD + message_len + if copied { payload_len } else { 0 });
+    out.put_u32_le(head.0);
+    out.put_u32_le(head.1);
+    message.encode_raw(&mut out);
+    if copied {
+        for part in payload {
+            out.put_slice(part);
+        }
+        return Ok(vec![out.freeze()]);
+    }
+    let parts = payload.iter().filter(|part| !part.is_empty()).cloned();
+    Ok(std::iter::once(out.freeze()).chain(parts).collect())
+}
+
+/// Takes one frame off the front of `buffer`, or makes room for the rest of it.
+pub(crate) fn decode<M: Message + Default>(
+    buffer: &mut BytesMut,
+    limit: u64,
+) -> Result<Option<(M, Bytes)>, ChannelError> {
+    let Some(head) = buffer.first_chunk::<HEAD>() else {
+        return Ok(None);
+    };
+    let [m0, m1, m2, m3, p0, p1, p2, p3] = *head;
+    let message_len = u32::from_le_bytes([m0, m1, m2, m3]) as usize;
+    let payload_len = u32::from_le_bytes([p0, p1, p2, p3]) as usize;
+    let total = HEAD + message_len + payload_len;
+    if total as u64 > limit {
+        return Err(ChannelError::TooLarge { found: total as u64, limit });
+    }
+    if buffer.len() < total {
+        buffer.reserve(total - buffer.len());
+        return Ok(None);
+    }
+    let mut frame = buffer.split_to(total).freeze();
+    let payload = frame.split_off(HEAD + message_len);
+    let message = M::decode(frame.split_off(HEAD))?;
+    Ok(Some((message, payload)))
+}
+
+/// Cuts a frame's payload into the contents of its tensors.
+pub fn split_payload(mut payload: Bytes, sizes: &[u64]) -> Result<Payload, ChannelError> {
+    let found = payload.len() as u64;
+    let claimed = sizes.iter().try_fold(0_u64, |sum, &size| sum.checked_add(size));
+    if claimed != Some(found) {
+        return Err(ChannelError::PayloadSize { found, claimed: claimed.unwrap_or(u64::MAX) });
+    }
+    // Each size is at most the payload's length, which is a usize.
+    Ok(sizes.iter().map(|&size| payload.split_to(usize::try_from(size).unwrap_or(usize::MAX))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use anyserve_proto::worker::{Assign, Reply};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn assign(sizes: &[u64]) -> Assign {
+        Assign { request: 7, payload_sizes: sizes.to_vec(), ..Default::default() }
+    }
+
+    #[test]
+    fn frames_survive_any_cut_of_the_stream() {
+        let large = Bytes::from(vec![3; COPIED_PAYLOAD + 1]);
+        let small = Bytes::from_static(b"ab");
+        let mut wire = BytesMut::new();
+        for payload in [vec![large.clone(), small.clone()], vec![], vec![small]] {
+            let sizes: Vec<_> = payload.iter().map(|part| part.len() as u64).collect();
+            encode(&assign(&sizes), &payload).unwrap().iter().for_each(|piece| wire.put_slice(piece));
+        }
+        for step in [1, 7, 4096, wire.len()] {
+            let (mut buffer, mut frames) = (BytesMut::new(), Vec::new());
+            for piece in wire.chunks(step) {
+                buffer.put_slice(piece);
+                while let Some((message, payload)) = decode::<Assign>(&mut buffer, 1 << 20).unwrap() {
+                    frames.push(split_payload(payload, &message.payload_sizes).unwrap());
+                }
+            }
+            assert!(buffer.is_empty());
+            let sizes: Vec<Vec<_>> =
+                frames.iter().map(|frame| frame.iter().map(Bytes::len).collect()).collect();
+            assert_eq!(sizes, [vec![COPIED_PAYLOAD + 1, 2], vec![], vec![2]]);
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_before_it_is_read() {
+        let mut buffer = BytesMut::from(&[0xff; 8][..]);
+        let error = decode::<Assign>(&mut buffer, 1000).unwrap_err();
+        assert!(matches!(error, ChannelError::TooLarge { limit: 1000, .. }));
+    }
+
+    #[test]
+    fn sizes_that_do_not_add_up_are_refused() {
+        for sizes in [&[1_u64, 1][..], &[4], &[u64::MAX, 4], &[]] {
+            assert!(split_payload(Bytes::from_static(b"abc"), sizes).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(garbage: Vec<u8>) {
+            let mut buffer = BytesMut::from(&garbage[..]);
+            while let Ok(Some((reply, payload))) = decode::<Reply>(&mut buffer, 1 << 16) {
+                let _ = split_payload(payload, &reply.payload_sizes);
+            }
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The reading half.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use tokio::net::UnixStream;
+
+use crate::{ChannelError, frame};
+
+/// How much room each read has at least.
+const READ_SIZE: usize = 32 * 1024;
+
+/// Yields the messages of the other end, each with its payload.
+#[derive(Debug)]
+pub struct Receiver<M> {
+    stream: Arc<UnixStream>,
+    buffer: BytesMut,
+    max_frame_size: u64,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M: Message + Default> Receiver<M> {
+    pub(crate) fn new(stream: Arc<UnixStream>, max_frame_size: u64) -> Self {
+        Self { stream, buffer: BytesMut::new(), max_frame_size, message: PhantomData }
+    }
+
+    /// The next message and its payload; none once the other end has closed. Safe to cancel.
+    pub async fn receive(&mut self) -> Result<Option<(M, Bytes)>, ChannelError> {
+        loop {
+            if let Some(frame) = frame::decode(&mut self.buffer, self.max_frame_size)? {
+                return Ok(Some(frame));
+            }
+            self.buffer.reserve(READ_SIZE);
+            self.stream.readable().await?;
+            match self.stream.try_read_buf(&mut self.buffer) {
+                Ok(0) if self.buffer.is_empty() => return Ok(None),
+                Ok(0) => return Err(ChannelError::Truncated),
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                // A peer that died with unread data resets the connection: for us, it closed.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
