@@ -1,6 +1,6 @@
 //! Frames to bytes and back; no I/O.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
 use crate::ChannelError;
@@ -14,15 +14,22 @@ const HEAD: usize = 8;
 /// Payloads up to this size are copied behind their message, so that the frame is written as one piece.
 const COPIED_PAYLOAD: usize = 8 * 1024;
 
+/// In a larger payload every content starts at a multiple of this in memory, so that an array can be a view of it.
+const ALIGNMENT: usize = 64;
+
+static PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
+
 /// A frame as the pieces to write, in order.
 pub(crate) fn encode(message: &impl Message, payload: &[Bytes]) -> Result<Vec<Bytes>, ChannelError> {
-    let payload_len: usize = payload.iter().map(Bytes::len).sum();
+    let content_len: usize = payload.iter().map(Bytes::len).sum();
+    let copied = content_len <= COPIED_PAYLOAD;
+    let padding = |part: &Bytes| if copied { 0 } else { part.len().next_multiple_of(ALIGNMENT) - part.len() };
+    let payload_len = content_len + payload.iter().map(padding).sum::<usize>();
     let message_len = message.encoded_len();
     let too_large =
         |_| ChannelError::TooLarge { found: (message_len + payload_len) as u64, limit: u64::from(u32::MAX) };
     let head =
         (u32::try_from(message_len).map_err(too_large)?, u32::try_from(payload_len).map_err(too_large)?);
-    let copied = payload_len <= COPIED_PAYLOAD;
     let mut out = BytesMut::with_capacity(HEAD + message_len + if copied { payload_len } else { 0 });
     out.put_u32_le(head.0);
     out.put_u32_le(head.1);
@@ -33,7 +40,8 @@ pub(crate) fn encode(message: &impl Message, payload: &[Bytes]) -> Result<Vec<By
         }
         return Ok(vec![out.freeze()]);
     }
-    let parts = payload.iter().filter(|part| !part.is_empty()).cloned();
+    let padded = |part: &Bytes| [part.clone(), Bytes::from_static(&PADDING[..padding(part)])];
+    let parts = payload.iter().flat_map(padded).filter(|part| !part.is_empty());
     Ok(std::iter::once(out.freeze()).chain(parts).collect())
 }
 
@@ -52,6 +60,9 @@ pub(crate) fn decode<M: Message + Default>(
     if total as u64 > limit {
         return Err(ChannelError::TooLarge { found: total as u64, limit });
     }
+    if payload_len > COPIED_PAYLOAD {
+        align(buffer, HEAD + message_len, total);
+    }
     if buffer.len() < total {
         buffer.reserve(total - buffer.len());
         return Ok(None);
@@ -62,15 +73,41 @@ pub(crate) fn decode<M: Message + Default>(
     Ok(Some((message, payload)))
 }
 
+/// Moves what has arrived of a frame to where its payload, at `offset`, is aligned; there is room for all of it then.
+fn align(buffer: &mut BytesMut, offset: usize, total: usize) {
+    let misaligned = |start: *const u8| (start as usize + offset) % ALIGNMENT;
+    if misaligned(buffer.as_ptr()) == 0 && buffer.capacity() >= total {
+        return;
+    }
+    let mut aligned = BytesMut::with_capacity(total.max(buffer.len()) + ALIGNMENT);
+    let skip = ALIGNMENT - misaligned(aligned.as_ptr());
+    aligned.put_slice(&PADDING[..skip]);
+    aligned.advance(skip);
+    aligned.put_slice(buffer);
+    *buffer = aligned;
+}
+
 /// Cuts a frame's payload into the contents of its tensors.
 pub fn split_payload(mut payload: Bytes, sizes: &[u64]) -> Result<Payload, ChannelError> {
     let found = payload.len() as u64;
-    let claimed = sizes.iter().try_fold(0_u64, |sum, &size| sum.checked_add(size));
+    let sum = |size: fn(u64) -> Option<u64>| {
+        sizes.iter().try_fold(0_u64, |sum, &next| sum.checked_add(size(next)?))
+    };
+    let content_len = sum(Some);
+    let aligned = content_len.is_none_or(|content_len| content_len > COPIED_PAYLOAD as u64);
+    let claimed =
+        if aligned { sum(|size| size.checked_next_multiple_of(ALIGNMENT as u64)) } else { content_len };
     if claimed != Some(found) {
         return Err(ChannelError::PayloadSize { found, claimed: claimed.unwrap_or(u64::MAX) });
     }
-    // Each size is at most the payload's length, which is a usize.
-    Ok(sizes.iter().map(|&size| payload.split_to(usize::try_from(size).unwrap_or(usize::MAX))).collect())
+    let mut cut = |&size: &u64| {
+        // Each size is at most the payload's length, which is a usize.
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut content = payload.split_to(if aligned { size.next_multiple_of(ALIGNMENT) } else { size });
+        content.truncate(size);
+        content
+    };
+    Ok(sizes.iter().map(&mut cut).collect())
 }
 
 #[cfg(test)]
@@ -105,6 +142,7 @@ mod tests {
             let sizes: Vec<Vec<_>> =
                 frames.iter().map(|frame| frame.iter().map(Bytes::len).collect()).collect();
             assert_eq!(sizes, [vec![COPIED_PAYLOAD + 1, 2], vec![], vec![2]]);
+            assert!(frames[0].iter().all(|content| (content.as_ptr() as usize).is_multiple_of(ALIGNMENT)));
         }
     }
 

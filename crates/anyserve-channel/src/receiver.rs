@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use crate::{ChannelError, frame};
 
-/// How much room each read has at least.
+/// How much room the first read of a frame has.
 const READ_SIZE: usize = 32 * 1024;
 
 /// Yields the messages of the other end, each with its payload.
@@ -32,7 +32,7 @@ impl<M: Message + Default> Receiver<M> {
             if let Some(frame) = frame::decode(&mut self.buffer, self.max_frame_size)? {
                 return Ok(Some(frame));
             }
-            self.buffer.reserve(READ_SIZE);
+            self.make_room();
             self.stream.readable().await?;
             match self.stream.try_read_buf(&mut self.buffer) {
                 Ok(0) if self.buffer.is_empty() => return Ok(None),
@@ -43,6 +43,14 @@ impl<M: Message + Default> Receiver<M> {
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// Makes room to read into, without ever moving a large frame that is half there.
+    fn make_room(&mut self) {
+        let room = self.buffer.capacity() - self.buffer.len();
+        if room == 0 || (self.buffer.is_empty() && room < READ_SIZE / 4) {
+            self.buffer.reserve(READ_SIZE);
         }
     }
 }

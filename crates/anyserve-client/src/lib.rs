@@ -1,1 +1,209 @@
+//! A client for one agent, or any other KServe v2 gRPC server.
+//!
+//! ```no_run
+//! use anyserve_client::{CallOptions, Client};
+//! use anyserve_proto::inference::ModelInferRequest;
+//!
+//! # async fn example() -> Result<(), anyserve_client::ClientError> {
+//! let client = Client::new("localhost:8000")?;
+//! let request = ModelInferRequest { model_name: "echo".to_owned(), ..Default::default() };
+//! let response = client.infer(request, &CallOptions::default()).await?;
+//! println!("{} outputs", response.outputs.len());
+//! # Ok(())
+//! # }
+//! ```
 
+use std::time::Duration;
+
+use anyserve_core::Query;
+use anyserve_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
+use anyserve_proto::inference::infer_parameter::ParameterChoice;
+use anyserve_proto::inference::{
+    InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
+    ModelReadyRequest, ServerReadyRequest,
+};
+use anyserve_proto::tensor::{self, RequestError};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+/// Flow-control windows: a response of 1 MiB arrives without waiting for a window update.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 16 << 20;
+
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection to one server, made at the first call and again after it broke. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    grpc: GrpcInferenceServiceClient<Channel>,
+    endpoint: String,
+}
+
+/// What holds for one call.
+#[derive(Clone, Debug, Default)]
+pub struct CallOptions {
+    /// What the request wants, instead of what its model name stands for.
+    pub capability: Option<Query>,
+    /// How long to wait; the server is told.
+    pub timeout: Option<Duration>,
+}
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The endpoint is not an address.
+    #[error("endpoint '{0}' is not HOST:PORT or http://HOST:PORT")]
+    Endpoint(String),
+    /// The server could not be reached.
+    #[error("cannot reach {endpoint}: {reason}")]
+    Unreachable {
+        /// Where the server should be.
+        endpoint: String,
+        /// What the transport said.
+        reason: String,
+    },
+    /// The server answered with an error.
+    #[error("{}", .0.message())]
+    Status(Status),
+    /// No answer came in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The server's response is not well formed.
+    #[error("the response is not well formed: {0}")]
+    Response(#[from] RequestError),
+}
+
+impl Client {
+    /// A client of the server at `HOST:PORT` or `http://HOST:PORT`; connects at the first call.
+    pub fn new(endpoint: &str) -> Result<Self, ClientError> {
+        let invalid = || ClientError::Endpoint(endpoint.to_owned());
+        let address = endpoint.strip_prefix("http://").unwrap_or(endpoint);
+        let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
+        if host.is_empty() || host.contains('/') || port.parse::<u16>().is_err() {
+            return Err(invalid());
+        }
+        let channel = Endpoint::from_shared(format!("http://{address}"))
+            .map_err(|_| invalid())?
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .connect_lazy();
+        let grpc = GrpcInferenceServiceClient::new(channel)
+            .max_decoding_message_size(usize::MAX)
+            .max_encoding_message_size(usize::MAX);
+        Ok(Self { grpc, endpoint: address.to_owned() })
+    }
+
+    /// Where the server is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Sends a request and waits for its response, whose contents are all raw.
+    pub async fn infer(
+        &self,
+        mut request: ModelInferRequest,
+        options: &CallOptions,
+    ) -> Result<ModelInferResponse, ClientError> {
+        for (key, value) in options.capability.iter().flat_map(Query::pairs) {
+            let parameter =
+                InferParameter { parameter_choice: Some(ParameterChoice::StringParam(value.clone())) };
+            request.parameters.insert(format!("cap.{key}"), parameter);
+        }
+        let mut grpc = self.grpc.clone();
+        let call = grpc.model_infer(with_timeout(request, options.timeout));
+        let mut response = self.within(options.timeout, call).await?;
+        tensor::normalize_response(&mut response)?;
+        Ok(response)
+    }
+
+    /// True if the server has a worker that is ready.
+    pub async fn is_server_ready(&self, timeout: Option<Duration>) -> Result<bool, ClientError> {
+        let mut grpc = self.grpc.clone();
+        let call = grpc.server_ready(with_timeout(ServerReadyRequest {}, timeout));
+        Ok(self.within(timeout, call).await?.ready)
+    }
+
+    /// True if the server has a worker that is ready for the model.
+    pub async fn is_model_ready(&self, name: &str, timeout: Option<Duration>) -> Result<bool, ClientError> {
+        let request = ModelReadyRequest { name: name.to_owned(), ..Default::default() };
+        let mut grpc = self.grpc.clone();
+        let call = grpc.model_ready(with_timeout(request, timeout));
+        Ok(self.within(timeout, call).await?.ready)
+    }
+
+    /// The declared inputs and outputs of the model.
+    pub async fn model_metadata(
+        &self,
+        name: &str,
+        timeout: Option<Duration>,
+    ) -> Result<ModelMetadataResponse, ClientError> {
+        let request = ModelMetadataRequest { name: name.to_owned(), ..Default::default() };
+        let mut grpc = self.grpc.clone();
+        let call = grpc.model_metadata(with_timeout(request, timeout));
+        self.within(timeout, call).await
+    }
+
+    async fn within<T>(
+        &self,
+        timeout: Option<Duration>,
+        call: impl Future<Output = Result<tonic::Response<T>, Status>>,
+    ) -> Result<T, ClientError> {
+        let result = match timeout {
+            None => call.await,
+            Some(limit) => {
+                tokio::time::timeout(limit, call).await.map_err(|_| ClientError::Timeout(limit))?
+            }
+        };
+        result.map(tonic::Response::into_inner).map_err(|status| self.explain(status, timeout))
+    }
+
+    fn explain(&self, status: Status, timeout: Option<Duration>) -> ClientError {
+        let reason = std::error::Error::source(&status).map(root_cause);
+        match (status.code(), reason, timeout) {
+            // The transport keeps the deadline too, and calls that a cancellation.
+            (Code::Cancelled, Some(_), Some(limit)) => ClientError::Timeout(limit),
+            (Code::Unavailable, Some(reason), _) => {
+                ClientError::Unreachable { endpoint: self.endpoint.clone(), reason }
+            }
+            _ => ClientError::Status(status),
+        }
+    }
+}
+
+fn with_timeout<T>(message: T, timeout: Option<Duration>) -> Request<T> {
+    let mut request = Request::new(message);
+    if let Some(timeout) = timeout {
+        request.set_timeout(timeout);
+    }
+    request
+}
+
+/// The innermost reason: what the system said.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn endpoints_are_host_and_port() {
+        for good in ["localhost:8000", "http://127.0.0.1:1", "[::1]:80"] {
+            assert!(Client::new(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["localhost", ":80", "localhost:http", "https://localhost:80", "localhost:99999", "a:1/b:2"]
+        {
+            assert!(Client::new(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -10,8 +10,8 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::element;
-use crate::inference::ModelInferRequest;
 use crate::inference::model_infer_response::InferOutputTensor;
+use crate::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
 
 /// The element types of KServe v2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,12 +65,12 @@ pub enum TensorError {
 pub enum RequestError {
     #[error("{kind} '{name}': {source}")]
     Tensor { kind: &'static str, name: String, source: TensorError },
-    #[error("input '{0}' has typed contents beside raw_input_contents; send all inputs one way or the other")]
-    Mixed(String),
-    #[error("{inputs} inputs, but {raw} raw_input_contents; there must be one for each")]
-    RawCount { inputs: usize, raw: usize },
-    #[error("input '{0}' is there twice; names must be unique")]
-    DuplicateInput(String),
+    #[error("{kind} '{name}' has typed contents beside raw_{kind}_contents; send all one way or the other")]
+    Mixed { kind: &'static str, name: String },
+    #[error("{tensors} {kind}s, but {raw} raw_{kind}_contents; there must be one for each")]
+    RawCount { kind: &'static str, tensors: usize, raw: usize },
+    #[error("{kind} '{name}' is there twice; names must be unique")]
+    Duplicate { kind: &'static str, name: String },
 }
 
 impl Datatype {
@@ -177,38 +177,67 @@ pub fn check(datatype: Datatype, shape: &[i64], raw: &[u8]) -> Result<(), Tensor
 ///
 /// Afterwards there is exactly one raw content for each input, none is typed, and each fits its datatype and shape.
 pub fn normalize(request: &mut ModelInferRequest) -> Result<(), RequestError> {
-    if request.raw_input_contents.is_empty() {
-        request.raw_input_contents.reserve(request.inputs.len());
-        for input in &mut request.inputs {
-            let raw = Datatype::parse(&input.datatype)
-                .and_then(|datatype| match input.contents.take() {
-                    Some(contents) => element::to_raw(datatype, &contents),
-                    None => Ok(Bytes::new()),
-                })
-                .map_err(|source| in_tensor("input", &input.name, source))?;
-            request.raw_input_contents.push(raw);
-        }
-    } else {
-        for input in &mut request.inputs {
-            if input.contents.take().is_some_and(|contents| !element::is_empty(&contents)) {
-                return Err(RequestError::Mixed(input.name.clone()));
-            }
-        }
-    }
-    if request.inputs.len() != request.raw_input_contents.len() {
-        return Err(RequestError::RawCount {
-            inputs: request.inputs.len(),
-            raw: request.raw_input_contents.len(),
-        });
-    }
     let mut names = HashSet::with_capacity(request.inputs.len());
-    for (input, raw) in request.inputs.iter().zip(&request.raw_input_contents) {
-        Datatype::parse(&input.datatype)
-            .and_then(|datatype| check(datatype, &input.shape, raw))
-            .map_err(|source| in_tensor("input", &input.name, source))?;
-        if !names.insert(&input.name) {
-            return Err(RequestError::DuplicateInput(input.name.clone()));
+    if let Some(twice) = request.inputs.iter().find(|input| !names.insert(&input.name)) {
+        return Err(RequestError::Duplicate { kind: "input", name: twice.name.clone() });
+    }
+    let inputs = request.inputs.iter_mut().map(|input| TensorParts {
+        kind: "input",
+        name: &input.name,
+        datatype: &input.datatype,
+        shape: &input.shape,
+        contents: &mut input.contents,
+    });
+    normalize_tensors("input", inputs, &mut request.raw_input_contents)
+}
+
+/// Checks a response's tensors and brings their contents into `raw_output_contents`, as [`normalize`] does.
+pub fn normalize_response(response: &mut ModelInferResponse) -> Result<(), RequestError> {
+    let outputs = response.outputs.iter_mut().map(|output| TensorParts {
+        kind: "output",
+        name: &output.name,
+        datatype: &output.datatype,
+        shape: &output.shape,
+        contents: &mut output.contents,
+    });
+    normalize_tensors("output", outputs, &mut response.raw_output_contents)
+}
+
+/// What inputs and outputs have in common.
+struct TensorParts<'a> {
+    kind: &'static str,
+    name: &'a str,
+    datatype: &'a str,
+    shape: &'a [i64],
+    contents: &'a mut Option<InferTensorContents>,
+}
+
+impl TensorParts<'_> {
+    fn in_tensor(&self, source: TensorError) -> RequestError {
+        RequestError::Tensor { kind: self.kind, name: self.name.to_owned(), source }
+    }
+}
+
+fn normalize_tensors<'a>(
+    kind: &'static str,
+    tensors: impl ExactSizeIterator<Item = TensorParts<'a>>,
+    raw_contents: &mut Vec<Bytes>,
+) -> Result<(), RequestError> {
+    let typed = raw_contents.is_empty();
+    let count = tensors.len();
+    if !typed && raw_contents.len() != count {
+        return Err(RequestError::RawCount { kind, tensors: count, raw: raw_contents.len() });
+    }
+    for (index, tensor) in tensors.enumerate() {
+        let datatype = Datatype::parse(tensor.datatype).map_err(|error| tensor.in_tensor(error))?;
+        let contents = tensor.contents.take().filter(|contents| !element::is_empty(contents));
+        if typed {
+            let raw = contents.map_or(Ok(Bytes::new()), |contents| element::to_raw(datatype, &contents));
+            raw_contents.push(raw.map_err(|error| tensor.in_tensor(error))?);
+        } else if contents.is_some() {
+            return Err(RequestError::Mixed { kind, name: tensor.name.to_owned() });
         }
+        check(datatype, tensor.shape, &raw_contents[index]).map_err(|error| tensor.in_tensor(error))?;
     }
     Ok(())
 }
@@ -217,11 +246,7 @@ pub fn normalize(request: &mut ModelInferRequest) -> Result<(), RequestError> {
 pub fn check_output(output: &InferOutputTensor, raw: &[u8]) -> Result<(), RequestError> {
     Datatype::parse(&output.datatype)
         .and_then(|datatype| check(datatype, &output.shape, raw))
-        .map_err(|source| in_tensor("output", &output.name, source))
-}
-
-fn in_tensor(kind: &'static str, name: &str, source: TensorError) -> RequestError {
-    RequestError::Tensor { kind, name: name.to_owned(), source }
+        .map_err(|source| RequestError::Tensor { kind: "output", name: output.name.clone(), source })
 }
 
 /// Appends one element of `BYTES`: its length, then itself.

@@ -81,12 +81,12 @@ fn errors_name_what_was_wrong_and_what_would_be_right() {
     mixed.inputs[0].contents = Some(large);
     assert_eq!(
         message(mixed),
-        "input 'x' has typed contents beside raw_input_contents; send all inputs one way or the other"
+        "input 'x' has typed contents beside raw_input_contents; send all one way or the other"
     );
     let mut twice = raw("UINT8", &[1], &[0]);
-    twice.inputs.push(twice.inputs[0].clone());
-    assert_eq!(message(twice.clone()), "2 inputs, but 1 raw_input_contents; there must be one for each");
     twice.raw_input_contents.push(Bytes::from_static(&[0]));
+    assert_eq!(message(twice.clone()), "1 inputs, but 2 raw_input_contents; there must be one for each");
+    twice.inputs.push(twice.inputs[0].clone());
     assert_eq!(message(twice), "input 'x' is there twice; names must be unique");
 }
 

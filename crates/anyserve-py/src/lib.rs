@@ -1,1 +1,47 @@
+//! The `anyserve._core` extension module: conversions, errors and the buffer protocol; what it does is in the other
+//! crates, what it looks like to a user is in `python/anyserve`.
 
+mod agent;
+mod array;
+mod capability;
+mod client;
+mod contents;
+mod context;
+mod errors;
+mod message;
+mod parameters;
+mod raw;
+mod tensor;
+mod worker;
+
+use pyo3::prelude::*;
+
+/// The Rust core of anyserve.
+#[pymodule(gil_used = true)]
+mod _core {
+    #[pymodule_export]
+    use super::agent::run_agent;
+    #[pymodule_export]
+    use super::capability::PyCapability;
+    #[pymodule_export]
+    use super::client::PyClient;
+    #[pymodule_export]
+    use super::contents::PyContents;
+    #[pymodule_export]
+    use super::context::PyContext;
+    #[pymodule_export]
+    use super::message::{PyInferRequest, PyInferResponse};
+    #[pymodule_export]
+    use super::raw::PyRaw;
+    #[pymodule_export]
+    use super::tensor::PyTensor;
+    #[pymodule_export]
+    use super::worker::PyWorker;
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

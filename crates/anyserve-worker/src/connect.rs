@@ -45,7 +45,8 @@ pub(crate) fn from_env() -> Result<Worker, WorkerError> {
         UnixStream::from_std(socket)?
     };
     let (sender, receiver) = anyserve_channel::split(stream, u64::MAX);
-    let shared = Arc::new(Shared { sender, inbox: Inbox::default(), claims });
+    let shared =
+        Arc::new(Shared { sender, inbox: Inbox::default(), claims, runtime: runtime.handle().clone() });
     let for_thread = Arc::clone(&shared);
     std::thread::Builder::new()
         .name("anyserve-channel".to_owned())

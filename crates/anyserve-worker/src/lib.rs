@@ -62,6 +62,8 @@ struct Shared {
     sender: Sender,
     inbox: Inbox,
     claims: connect::ClaimFile,
+    /// The runtime of the thread that reads the channel.
+    runtime: tokio::runtime::Handle,
 }
 
 impl Worker {
@@ -81,11 +83,16 @@ impl Worker {
     /// Tells the agent that the application could not be loaded; the process should end now.
     pub fn start_failed(&self, message: String, traceback: String) {
         self.shared.send(to_agent::Message::StartFailed(StartFailed { message, traceback }), &[]);
+        self.shared.flush();
     }
 
     /// Waits for the next request; none once the agent wants the worker to stop.
     pub fn next(&self) -> Option<Request> {
-        self.shared.inbox.next().map(|assigned| Request::new(assigned, Arc::clone(&self.shared)))
+        let Some(assigned) = self.shared.inbox.next() else {
+            self.shared.flush();
+            return None;
+        };
+        Some(Request::new(assigned, Arc::clone(&self.shared)))
     }
 
     /// The next request if one is there already.
@@ -99,5 +106,10 @@ impl Shared {
         let message = ToAgent { message: Some(message) };
         // What no frame can hold is caught where a response is checked against the agent's limit.
         let _ = self.sender.send(&message, payload);
+    }
+
+    /// Waits until everything that was sent is with the kernel: the process may end then.
+    fn flush(&self) {
+        self.runtime.block_on(self.sender.flush());
     }
 }

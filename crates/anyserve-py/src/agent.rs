@@ -1,0 +1,142 @@
+//! `run_agent`: serve until a signal says stop.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyserve::agent::{Agent, AgentConfig, Error, Served, Shutdown, WorkerCommand, WorkerExit};
+use pyo3::prelude::*;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::errors;
+
+/// Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
+///
+/// `on_ready(host, port, workers, capabilities)` is called once every worker is ready. Raises `ServeError` when the
+/// port or a worker cannot be had.
+#[pyfunction]
+#[pyo3(signature = (*, host, port, command, workers, max_message_size, max_queue_size, start_timeout, drain_timeout, debug, log_level, on_ready))]
+#[expect(clippy::too_many_arguments, reason = "keyword-only in Python, and named again in the config")]
+pub(crate) fn run_agent(
+    py: Python<'_>,
+    host: String,
+    port: u16,
+    command: Vec<OsString>,
+    workers: usize,
+    max_message_size: usize,
+    max_queue_size: usize,
+    start_timeout: f64,
+    drain_timeout: f64,
+    debug: bool,
+    log_level: &str,
+    on_ready: Py<PyAny>,
+) -> PyResult<()> {
+    let mut command = command.into_iter();
+    let program = command.next().unwrap_or_default();
+    let command = WorkerCommand { program, args: command.collect() };
+    let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
+    let configure = |address: SocketAddr| AgentConfig {
+        workers,
+        max_message_size,
+        max_queue_size,
+        start_timeout: seconds(start_timeout),
+        drain_timeout: seconds(drain_timeout),
+        debug,
+        ..AgentConfig::new(address, command)
+    };
+    start_logging(log_level);
+    let ready = |served: Served| {
+        Python::attach(|py| {
+            let capabilities: Vec<_> = served.capabilities.iter().map(ToString::to_string).collect();
+            let address = (served.address.ip().to_string(), served.address.port());
+            if let Err(error) = on_ready.call1(py, (address.0, address.1, served.workers, capabilities)) {
+                error.print(py);
+            }
+        });
+    };
+    let result = py.detach(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let result = runtime.block_on(run(&host, port, configure, ready));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    });
+    result.map_err(|error| to_error(py, error))
+}
+
+/// Why `run_agent` failed.
+enum RunError {
+    Agent(Error),
+    Resolve(String),
+    System(std::io::Error),
+}
+
+impl From<Error> for RunError {
+    fn from(error: Error) -> Self {
+        Self::Agent(error)
+    }
+}
+
+impl From<std::io::Error> for RunError {
+    fn from(error: std::io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+async fn run(
+    host: &str,
+    port: u16,
+    configure: impl FnOnce(SocketAddr) -> AgentConfig,
+    on_ready: impl FnOnce(Served),
+) -> Result<(), RunError> {
+    let mut addresses = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(|error| RunError::Resolve(format!("cannot resolve host '{host}': {error}")))?;
+    let address =
+        addresses.next().ok_or_else(|| RunError::Resolve(format!("host '{host}' has no address")))?;
+    let agent = Agent::bind(configure(address)).await?;
+    let shutdown = Shutdown::default();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let for_signals = shutdown.clone();
+    let signals = async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if for_signals.drain.is_cancelled() {
+                for_signals.now.cancel();
+            }
+            for_signals.drain.cancel();
+        }
+    };
+    tokio::select! {
+        result = agent.run(shutdown, on_ready) => Ok(result?),
+        () = signals => Ok(()),
+    }
+}
+
+fn to_error(py: Python<'_>, error: RunError) -> PyErr {
+    let (message, traceback) = match error {
+        RunError::Agent(Error::WorkerStart(WorkerExit::StartFailed { message, traceback })) => {
+            (message, traceback)
+        }
+        RunError::Agent(error) => (error.to_string(), String::new()),
+        RunError::Resolve(message) => (message, String::new()),
+        RunError::System(error) => (format!("the agent cannot run: {error}"), String::new()),
+    };
+    match errors::class(py, "ServeError").and_then(|class| class.call1((message, traceback))) {
+        Ok(exception) => PyErr::from_value(exception),
+        Err(error) => error,
+    }
+}
+
+/// Log lines of the agent go to standard error; a second call changes nothing.
+fn start_logging(level: &str) {
+    let filter = EnvFilter::new(format!("warn,anyserve_agent={level}"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .try_init();
+}

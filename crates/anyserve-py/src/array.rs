@@ -1,0 +1,210 @@
+//! Between raw contents and what Python users hold: numpy arrays, lists and scalars.
+
+use anyserve::proto::tensor::{self, BytesElements, Datatype};
+use bytes::{Bytes, BytesMut};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+
+use crate::raw::PyRaw;
+
+/// What `data=` turned into.
+pub(crate) struct Converted {
+    pub(crate) datatype: Datatype,
+    pub(crate) shape: Vec<i64>,
+    pub(crate) raw: Bytes,
+}
+
+/// The numpy dtype of each datatype; BF16 has none and is seen as the integers of its bits.
+const DTYPES: [(Datatype, &str); 13] = [
+    (Datatype::Bool, "bool"),
+    (Datatype::Uint8, "uint8"),
+    (Datatype::Uint16, "uint16"),
+    (Datatype::Uint32, "uint32"),
+    (Datatype::Uint64, "uint64"),
+    (Datatype::Int8, "int8"),
+    (Datatype::Int16, "int16"),
+    (Datatype::Int32, "int32"),
+    (Datatype::Int64, "int64"),
+    (Datatype::Fp16, "float16"),
+    (Datatype::Fp32, "float32"),
+    (Datatype::Fp64, "float64"),
+    (Datatype::Bf16, "uint16"),
+];
+
+fn dtype_name(datatype: Datatype) -> &'static str {
+    DTYPES.iter().find(|(known, _)| *known == datatype).map_or("object", |(_, name)| name)
+}
+
+/// A read-only array that looks at `raw` in place; for `BYTES` an object array of copies.
+pub(crate) fn to_numpy<'py>(
+    py: Python<'py>,
+    datatype: Datatype,
+    shape: &[i64],
+    raw: &Bytes,
+) -> PyResult<Bound<'py, PyAny>> {
+    let numpy = py.import("numpy")?;
+    let shape = PyTuple::new(py, shape)?;
+    if datatype == Datatype::Bytes {
+        let elements = elements(py, raw)?;
+        let array = numpy.call_method1("empty", (elements.len(), "object"))?;
+        for (index, element) in elements.iter().enumerate() {
+            array.set_item(index, element)?;
+        }
+        return array.call_method1("reshape", (shape,));
+    }
+    let buffer = Bound::new(py, PyRaw(raw.clone()))?;
+    let flat = numpy.call_method1("frombuffer", (buffer, dtype_name(datatype)))?;
+    flat.call_method1("reshape", (shape,))
+}
+
+/// The elements of a raw `BYTES` tensor.
+pub(crate) fn elements<'py>(py: Python<'py>, raw: &[u8]) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    BytesElements::new(raw)
+        .map(|element| match element {
+            Ok(element) => Ok(PyBytes::new(py, element)),
+            Err(error) => Err(PyValueError::new_err(error.to_string())),
+        })
+        .collect()
+}
+
+/// Converts an array, a (nested) list or a scalar. A datatype or a shape that is not given is taken from the data.
+pub(crate) fn from_python(
+    data: &Bound<'_, PyAny>,
+    datatype: Option<Datatype>,
+    shape: Option<Vec<i64>>,
+) -> PyResult<Converted> {
+    let converted = match datatype {
+        Some(Datatype::Bytes) => from_elements(data)?,
+        None if is_text(data)? => from_elements(data)?,
+        Some(datatype) => from_numbers(data, datatype)?,
+        None => from_array(&py_array(data)?, None)?,
+    };
+    let shape = shape.unwrap_or(converted.shape);
+    tensor::check(converted.datatype, &shape, &converted.raw)
+        .map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(Converted { shape, ..converted })
+}
+
+fn from_numbers(data: &Bound<'_, PyAny>, datatype: Datatype) -> PyResult<Converted> {
+    let numpy = data.py().import("numpy")?;
+    let wanted = dtype_name(datatype);
+    if !data.is_instance(&numpy.getattr("ndarray")?)? {
+        if datatype == Datatype::Bf16 {
+            return Err(PyTypeError::new_err(
+                "BF16 needs an array of bfloat16, or of uint16 that holds its bits",
+            ));
+        }
+        return from_array(&numpy.call_method1("array", (data, wanted))?, Some(datatype));
+    }
+    let found = data.getattr("dtype")?.getattr("name")?.extract::<String>()?;
+    if found == wanted || (datatype == Datatype::Bf16 && found == "bfloat16") {
+        return from_array(data, Some(datatype));
+    }
+    // Same kind: a float64 array may become FP32, but never an integer.
+    let options = pyo3::types::PyDict::new(data.py());
+    options.set_item("casting", "same_kind")?;
+    from_array(&data.call_method("astype", (wanted,), Some(&options))?, Some(datatype))
+}
+
+/// The bytes of an array, as `datatype` or as what its dtype says.
+fn from_array(array: &Bound<'_, PyAny>, datatype: Option<Datatype>) -> PyResult<Converted> {
+    let name = array.getattr("dtype")?.getattr("name")?.extract::<String>()?;
+    let of_dtype = || match name.as_str() {
+        "bfloat16" => Some(Datatype::Bf16),
+        name => DTYPES.iter().find(|(_, dtype)| *dtype == name).map(|(datatype, _)| *datatype),
+    };
+    let datatype = datatype.or_else(of_dtype).ok_or_else(|| {
+        PyTypeError::new_err(format!(
+            "an array of dtype {name} has no datatype in KServe v2; use bool, an integer, a float, or text"
+        ))
+    })?;
+    let shape = array.getattr("shape")?.extract()?;
+    let numpy = array.py().import("numpy")?;
+    let contiguous = numpy.call_method1("ascontiguousarray", (array,))?;
+    let bytes = contiguous.call_method1("reshape", (-1,))?.call_method1("view", ("uint8",))?;
+    Ok(Converted { datatype, shape, raw: copy(&bytes)? })
+}
+
+fn copy(contiguous: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    let buffer = PyUntypedBuffer::get(contiguous)?;
+    let typed = buffer.as_typed::<u8>()?;
+    Ok(Bytes::from(typed.to_vec(contiguous.py())?))
+}
+
+fn py_array<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    data.py().import("numpy")?.call_method1("asarray", (data,))
+}
+
+/// True for what holds text or bytes: a string, a list that begins with one, an array of them.
+fn is_text(data: &Bound<'_, PyAny>) -> PyResult<bool> {
+    if data.is_instance_of::<PyString>() || is_bytes(data) {
+        return Ok(true);
+    }
+    if let Ok(list) = data.cast::<PyList>() {
+        return if list.is_empty() { Ok(false) } else { is_text(&list.get_item(0)?) };
+    }
+    if let Ok(tuple) = data.cast::<PyTuple>() {
+        return if tuple.is_empty() { Ok(false) } else { is_text(&tuple.get_item(0)?) };
+    }
+    match data.getattr("dtype").and_then(|dtype| dtype.getattr("kind")?.extract::<String>()) {
+        Ok(kind) => Ok(matches!(kind.as_str(), "O" | "S" | "U")),
+        Err(_) => Ok(false),
+    }
+}
+
+fn is_bytes(data: &Bound<'_, PyAny>) -> bool {
+    data.is_instance_of::<PyBytes>() || data.is_instance_of::<PyByteArray>()
+}
+
+/// `BYTES` from a scalar, a nested list or an array of str and bytes.
+fn from_elements(data: &Bound<'_, PyAny>) -> PyResult<Converted> {
+    let (mut shape, mut raw) = (Vec::new(), BytesMut::new());
+    let data = if data.hasattr("tolist")? { data.call_method0("tolist")? } else { data.clone() };
+    put_elements(&data, 0, &mut shape, &mut raw)?;
+    if shape.is_empty() {
+        shape.push(1);
+    }
+    Ok(Converted { datatype: Datatype::Bytes, shape, raw: raw.freeze() })
+}
+
+fn put_elements(
+    data: &Bound<'_, PyAny>,
+    depth: usize,
+    shape: &mut Vec<i64>,
+    raw: &mut BytesMut,
+) -> PyResult<()> {
+    let put = |raw: &mut BytesMut, bytes: &[u8]| {
+        if depth != shape.len() {
+            return Err(PyValueError::new_err("the nested lists of a BYTES tensor differ in depth"));
+        }
+        tensor::put_bytes_element(raw, bytes).map_err(|error| PyValueError::new_err(error.to_string()))
+    };
+    if let Ok(text) = data.extract::<std::borrow::Cow<'_, str>>() {
+        return put(raw, text.as_bytes());
+    }
+    if is_bytes(data) {
+        return put(raw, &data.extract::<Vec<u8>>()?);
+    }
+    if !data.is_instance_of::<PyList>() && !data.is_instance_of::<PyTuple>() {
+        let kind = data.get_type().qualname()?;
+        return Err(PyTypeError::new_err(format!(
+            "an element of a BYTES tensor is a {kind}; it must be str or bytes"
+        )));
+    }
+    let length = i64::try_from(data.len()?)?;
+    match shape.get(depth) {
+        None => shape.push(length),
+        Some(&expected) if expected == length => {}
+        Some(expected) => {
+            return Err(PyValueError::new_err(format!(
+                "the nested lists of a BYTES tensor differ in length: {expected} and {length}"
+            )));
+        }
+    }
+    for item in data.try_iter()? {
+        put_elements(&item?, depth + 1, shape, raw)?;
+    }
+    Ok(())
+}

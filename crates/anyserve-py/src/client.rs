@@ -1,0 +1,130 @@
+//! `Client`: calls to a server, blocking or awaited.
+
+use std::time::Duration;
+
+use anyserve::client::{CallOptions, Client, ClientError};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use pyo3_async_runtimes::tokio::{future_into_py, get_runtime};
+
+use crate::capability::to_query;
+use crate::errors;
+use crate::message::{PyInferRequest, PyInferResponse};
+
+type Declared = (String, String, Vec<i64>);
+
+/// A connection to one server.
+#[pyclass(frozen, module = "anyserve._core", name = "Client")]
+pub(crate) struct PyClient(Client);
+
+#[pymethods]
+impl PyClient {
+    #[new]
+    fn new(py: Python<'_>, endpoint: &str) -> PyResult<Self> {
+        // The connection's tasks live on the runtime that all clients share.
+        let _context = get_runtime().enter();
+        Client::new(endpoint).map(Self).map_err(|error| errors::from_client(py, &error))
+    }
+
+    /// `HOST:PORT`.
+    #[getter]
+    fn endpoint(&self) -> &str {
+        self.0.endpoint()
+    }
+
+    /// Sends a request and waits for the response.
+    #[pyo3(signature = (request, capability=None, timeout=None))]
+    fn infer(
+        &self,
+        py: Python<'_>,
+        request: &PyInferRequest,
+        capability: Option<&Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+    ) -> PyResult<PyInferResponse> {
+        let (request, options) = (request.to_proto(py)?, options(py, capability, timeout)?);
+        let response = wait(py, self.0.infer(request, &options))?;
+        PyInferResponse::from_proto(py, response)
+    }
+
+    /// Sends a request; the awaitable's result is the response.
+    #[pyo3(signature = (request, capability=None, timeout=None))]
+    fn infer_async<'py>(
+        &self,
+        py: Python<'py>,
+        request: &PyInferRequest,
+        capability: Option<&Bound<'py, PyDict>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (request, options) = (request.to_proto(py)?, options(py, capability, timeout)?);
+        let client = self.0.clone();
+        future_into_py(py, async move {
+            let result = client.infer(request, &options).await;
+            Python::attach(|py| match result {
+                Ok(response) => PyInferResponse::from_proto(py, response),
+                Err(error) => Err(errors::from_client(py, &error)),
+            })
+        })
+    }
+
+    /// True if the server has a worker that is ready.
+    #[pyo3(signature = (timeout=None))]
+    fn is_server_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        wait(py, self.0.is_server_ready(to_timeout(timeout)?))
+    }
+
+    /// True if the server has a worker that is ready for the model.
+    #[pyo3(signature = (model_name, timeout=None))]
+    fn is_model_ready(&self, py: Python<'_>, model_name: &str, timeout: Option<f64>) -> PyResult<bool> {
+        wait(py, self.0.is_model_ready(model_name, to_timeout(timeout)?))
+    }
+
+    /// The declared inputs and outputs of a model, each a list of (name, datatype, shape).
+    #[pyo3(signature = (model_name, timeout=None))]
+    fn model_metadata(
+        &self,
+        py: Python<'_>,
+        model_name: &str,
+        timeout: Option<f64>,
+    ) -> PyResult<(Vec<Declared>, Vec<Declared>)> {
+        let metadata = wait(py, self.0.model_metadata(model_name, to_timeout(timeout)?))?;
+        let declared = |tensors: Vec<anyserve::proto::inference::model_metadata_response::TensorMetadata>| {
+            tensors.into_iter().map(|tensor| (tensor.name, tensor.datatype, tensor.shape)).collect()
+        };
+        Ok((declared(metadata.inputs), declared(metadata.outputs)))
+    }
+}
+
+fn options(
+    py: Python<'_>,
+    capability: Option<&Bound<'_, PyDict>>,
+    timeout: Option<f64>,
+) -> PyResult<CallOptions> {
+    let capability = capability.map(|pairs| to_query(py, pairs)).transpose()?;
+    Ok(CallOptions { capability, timeout: to_timeout(timeout)? })
+}
+
+fn to_timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+    let convert = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
+        Ok(timeout) if !timeout.is_zero() => Ok(timeout),
+        _ => Err(PyValueError::new_err(format!("timeout {seconds} is not a positive number of seconds"))),
+    };
+    seconds.map(convert).transpose()
+}
+
+/// Waits without the GIL; Ctrl-C is heard at once.
+fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = Result<T, ClientError>> + Send) -> PyResult<T> {
+    let mut call = std::pin::pin!(call);
+    loop {
+        let result = py.detach(|| {
+            get_runtime().block_on(async { tokio::time::timeout(SIGNAL_CHECK, call.as_mut()).await })
+        });
+        match result {
+            Ok(result) => return result.map_err(|error| errors::from_client(py, &error)),
+            Err(_) => py.check_signals()?,
+        }
+    }
+}
+
+/// How often a waiting call looks for Ctrl-C.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);

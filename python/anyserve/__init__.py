@@ -1,0 +1,40 @@
+"""anyserve: a serving runtime for large-scale inference.
+
+Define what you serve, and run it with ``anyserve run module:app``:
+
+    from anyserve import AnyServe, ModelInferRequest, ModelInferResponse
+
+    app = AnyServe()
+
+    @app.capability(type="echo")
+    def echo(request: ModelInferRequest) -> ModelInferResponse:
+        response = ModelInferResponse(model_name=request.model_name, id=request.id)
+        for inp in request.inputs:
+            out = response.add_output(name=f"output_{inp.name}", datatype=inp.datatype, shape=inp.shape)
+            out.contents = inp.contents
+        return response
+
+Call it with :class:`Client`, or with any KServe v2 client.
+"""
+
+from ._core import Capability, Context, __version__
+from .app import AnyServe, TensorSpec
+from .client import AsyncClient, Client, InferResult
+from .errors import AnyserveError
+from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, Tensor
+
+__all__ = [
+    "AnyServe",
+    "AnyserveError",
+    "AsyncClient",
+    "Capability",
+    "Client",
+    "Context",
+    "InferResult",
+    "InferTensorContents",
+    "ModelInferRequest",
+    "ModelInferResponse",
+    "Tensor",
+    "TensorSpec",
+    "__version__",
+]

@@ -1,0 +1,7 @@
+"""``python -m anyserve`` is ``anyserve``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -1,0 +1,34 @@
+"""The ``anyserve`` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..errors import AnyserveError
+from . import infer, run
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="anyserve", description="Serve Python handlers over KServe v2 gRPC.")
+    parser.add_argument("--version", action="version", version=f"anyserve {__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    run.add_to(commands)
+    infer.add_to(commands)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.main(options)
+    except AnyserveError as error:
+        traceback = getattr(error, "traceback", "")
+        if traceback:
+            print(traceback, file=sys.stderr, end="")
+        print(f"anyserve: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return code

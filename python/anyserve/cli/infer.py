@@ -1,0 +1,79 @@
+"""``anyserve infer``: send one request from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from ..client import Client
+from .sizes import port, seconds
+
+__all__ = ["add_to"]
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command's parser."""
+    parser = commands.add_parser(
+        "infer",
+        help="send one request and print its outputs",
+        description="Send one request and print its outputs, a line each. A value is JSON where it can be "
+        "(1, [1.5, 2], [[1, 2], [3, 4]]), and text otherwise.",
+    )
+    parser.add_argument("model", help="model name: the capability {model: NAME} if there is one, else {type: NAME}")
+    parser.add_argument("inputs", nargs="*", metavar="NAME=VALUE", type=_pair, help="an input tensor")
+    parser.add_argument("--host", default="localhost", help="of the server (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8000, help="of the server (default: %(default)s)")
+    parser.add_argument(
+        "--capability", action="append", default=[], metavar="KEY=VALUE", type=_pair, help="what is wanted, instead of the model name"
+    )
+    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="a request parameter")
+    parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="(default: %(default)g)")
+    parser.set_defaults(main=main)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Sends the request."""
+    inputs = {name: _tensor(text) for name, text in options.inputs}
+    parameters = {name: _json(text) for name, text in options.parameter}
+    with Client(f"{options.host}:{options.port}") as client:
+        result = client.infer(
+            options.model,
+            inputs,
+            capability=dict(options.capability) or None,
+            timeout=options.timeout,
+            parameters=parameters,
+        )
+    for output in result.response.outputs:
+        print(f"{output.name} {output.datatype} {list(output.shape)}: {_show(result[output.name])}")
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise argparse.ArgumentTypeError(f"'{text}' is not NAME=VALUE")
+    return name, value
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _tensor(text: str) -> Any:
+    value = _json(text)
+    # What has no datatype in a tensor (null, an object) is the text that was typed.
+    return text if value is None or isinstance(value, dict) else value
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_show(item) for item in value) + "]"
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace")
+    if hasattr(value, "tolist"):
+        return str(value.tolist())
+    return str(value)

@@ -1,0 +1,49 @@
+"""Option values with a unit or a range."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+__all__ = ["byte_size", "positive_int", "seconds"]
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+LARGEST_MESSAGE = 2**31 - 1
+"""What a KServe client can send at most."""
+
+
+def byte_size(text: str) -> int:
+    """A number of bytes, such as 1048576, 64MiB or 1g."""
+    match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 1048576, 64MiB or 1g")
+    size = int(match[1]) * _UNITS[match[2]]
+    if not 1024 <= size <= LARGEST_MESSAGE:
+        raise argparse.ArgumentTypeError(f"'{text}' is not between 1KiB and {LARGEST_MESSAGE} bytes")
+    return size
+
+
+def positive_int(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1 on")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """A TCP port; 0 takes a free one."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a port from 0 to 65535")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of seconds")
+    return value

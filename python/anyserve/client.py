@@ -1,0 +1,185 @@
+"""Clients for an anyserve agent, or any other KServe v2 gRPC server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from . import _core
+from .kserve import ModelInferRequest, ModelInferResponse, Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["AsyncClient", "Client", "InferResult"]
+
+
+class InferResult(Mapping[str, "np.ndarray[Any, Any] | list[Any]"]):
+    """The outputs of a response by name: numpy arrays, or lists of bytes (nested by shape) for BYTES."""
+
+    def __init__(self, response: ModelInferResponse) -> None:
+        self.response = response
+        """The whole response: its id, model name and parameters."""
+        self._outputs = {output.name: output for output in response.outputs}
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any] | list[Any]:
+        output = self._outputs[name]
+        array = output.as_numpy()
+        if output.datatype != "BYTES":
+            return array
+        elements: list[Any] = array.tolist()
+        return elements
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outputs)
+
+    def __len__(self) -> int:
+        return len(self._outputs)
+
+    def __repr__(self) -> str:
+        return f"InferResult({ {name: self[name] for name in self} })"
+
+
+class _Base:
+    def __init__(self, endpoint: str) -> None:
+        self._core: _core.Client | None = _core.Client(endpoint)
+        self._endpoint = self._core.endpoint
+
+    @property
+    def endpoint(self) -> str:
+        """Where the server is: ``HOST:PORT``."""
+        return self._endpoint
+
+    def _open(self) -> _core.Client:
+        if self._core is None:
+            raise RuntimeError("the client is closed")
+        return self._core
+
+
+class Client(_Base):
+    """A blocking client. Connects at the first call; may be shared by threads, but not across a fork.
+
+    Args:
+        endpoint: ``HOST:PORT`` of the server's gRPC port.
+    """
+
+    def __init__(self, endpoint: str = "localhost:8000") -> None:
+        super().__init__(endpoint)
+
+    def infer(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> InferResult:
+        """Sends one request and waits for its outputs.
+
+        Args:
+            model_name: Stands for the capability ``{model: NAME}`` if there is one, else ``{type: NAME}``.
+            inputs: Tensors by name: numpy arrays, lists or scalars of numbers, bools, str or bytes, or a
+                :class:`Tensor`. Lists of int become INT64, of float FP64, of str and bytes BYTES; give a
+                ``Tensor(name, data, datatype=...)`` for another datatype.
+            capability: What the request wants, instead of what the model name stands for.
+            timeout: Seconds to wait; the server gives up then too.
+            parameters: The request's parameters: bool, int, float or str.
+            model_version: Adds ``version`` to what the model name stands for.
+            request_id: Comes back in the response.
+            outputs: The names of the outputs to send back; all if empty.
+
+        Raises:
+            RequestError: One of its classes in :mod:`anyserve.errors`, for what went wrong.
+            ValueError, TypeError: An input cannot be a tensor.
+        """
+        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(self._open().infer(request, _dict(capability), timeout))
+
+    def is_ready(self, model_name: str | None = None, *, timeout: float | None = None) -> bool:
+        """True if a worker is ready, for the model if one is named. Raises UnavailableError if no server answers."""
+        if model_name is None:
+            return self._open().is_server_ready(timeout)
+        return self._open().is_model_ready(model_name, timeout)
+
+    def close(self) -> None:
+        """Lets go of the connection; the client cannot be used afterwards."""
+        self._core = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncClient(_Base):
+    """The asyncio twin of :class:`Client`.
+
+    Args:
+        endpoint: ``HOST:PORT`` of the server's gRPC port.
+    """
+
+    def __init__(self, endpoint: str = "localhost:8000") -> None:
+        super().__init__(endpoint)
+
+    async def infer(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> InferResult:
+        """Sends one request and awaits its outputs; arguments and errors as in :meth:`Client.infer`.
+
+        Cancelling the task cancels the request.
+        """
+        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(await self._open().infer_async(request, _dict(capability), timeout))
+
+    async def close(self) -> None:
+        """Lets go of the connection; the client cannot be used afterwards."""
+        self._core = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _dict(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if mapping is None else dict(mapping)
+
+
+def _request(
+    model_name: str,
+    model_version: str,
+    request_id: str,
+    inputs: Mapping[str, Any] | None,
+    parameters: Mapping[str, Any] | None,
+    outputs: Sequence[str],
+) -> ModelInferRequest:
+    request = ModelInferRequest(model_name, model_version, request_id, parameters=_dict(parameters))
+    request.requested_outputs = list(outputs)
+    for name, data in (inputs or {}).items():
+        if isinstance(data, Tensor):
+            request.add_input(name, data.datatype, data.shape, data.contents, parameters=data.parameters)
+        else:
+            # A scalar is a tensor of one element.
+            plain = data if hasattr(data, "__len__") and not isinstance(data, str | bytes) else [data]
+            request.add_input(name, data=plain)
+    return request
