@@ -29,7 +29,7 @@ impl<M: Message + Default> Receiver<M> {
     /// The next message and its payload; none once the other end has closed. Safe to cancel.
     pub async fn receive(&mut self) -> Result<Option<(M, Bytes)>, ChannelError> {
         loop {
-            if let Some(frame) = frame::decode(&mut self.buffer, self.max_frame_size)? {
+            if let Some(frame) = self.buffered()? {
                 return Ok(Some(frame));
             }
             self.make_room();
@@ -44,6 +44,11 @@ impl<M: Message + Default> Receiver<M> {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The next message if it has arrived with an earlier one: no I/O.
+    pub fn buffered(&mut self) -> Result<Option<(M, Bytes)>, ChannelError> {
+        frame::decode(&mut self.buffer, self.max_frame_size)
     }
 
     /// Makes room to read into, without ever moving a large frame that is half there.

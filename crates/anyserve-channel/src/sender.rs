@@ -70,7 +70,8 @@ impl Sender {
         }
     }
 
-    fn has_pending(&self) -> bool {
+    /// True while something sent is not with the kernel yet.
+    pub fn has_pending(&self) -> bool {
         !self.pending.lock().unwrap_or_else(PoisonError::into_inner).pieces.is_empty()
     }
 }

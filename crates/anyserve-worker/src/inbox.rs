@@ -17,21 +17,24 @@ pub(crate) struct Assigned {
     pub(crate) cancelled: Arc<AtomicBool>,
 }
 
-/// The assignments in order, and the word to stop.
+/// What arrived and is not dealt with yet.
 #[derive(Debug, Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
     changed: Condvar,
 }
 
+/// The assignments in order, and the word to stop.
 #[derive(Debug, Default)]
-struct State {
+pub(crate) struct State {
     unstarted: VecDeque<Assigned>,
     /// The cancellation flags of what handlers have taken and not yet answered.
     running: HashMap<u64, Arc<AtomicBool>>,
     /// The largest response that the agent takes, once it has answered the hello.
     max_message_size: Option<u64>,
     stopping: bool,
+    /// A thread waits for the leader to bring something.
+    waiting: bool,
 }
 
 impl Assigned {
@@ -43,19 +46,30 @@ impl Assigned {
 
 impl Inbox {
     pub(crate) fn push(&self, assigned: Assigned) {
-        self.lock().unstarted.push_back(assigned);
-        self.changed.notify_one();
+        let mut state = self.lock();
+        state.unstarted.push_back(assigned);
+        let waiting = state.waiting;
+        drop(state);
+        if waiting {
+            self.changed.notify_one();
+        }
     }
 
-    /// Waits for the next assignment; none once the worker is to stop.
-    pub(crate) fn next(&self) -> Option<Assigned> {
-        let waiting = |state: &mut State| state.unstarted.is_empty() && !state.stopping;
-        let state = self.changed.wait_while(self.lock(), waiting);
-        state.unwrap_or_else(PoisonError::into_inner).take()
+    /// Waits until something arrives or the leader gives up the lead.
+    pub(crate) fn wait(&self, mut state: MutexGuard<'_, State>) {
+        state.waiting = true;
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner).waiting = false;
     }
 
-    pub(crate) fn try_next(&self) -> Option<Assigned> {
-        self.lock().take()
+    pub(crate) fn has_waiter(&self) -> bool {
+        self.lock().waiting
+    }
+
+    /// Lets a thread that waits look again.
+    pub(crate) fn wake_waiter(&self) {
+        if self.has_waiter() {
+            self.changed.notify_one();
+        }
     }
 
     /// Forgets a request that was answered.
@@ -91,26 +105,30 @@ impl Inbox {
         self.changed.notify_all();
     }
 
-    /// Waits for the agent's answer to the hello; none if it says stop instead.
-    pub(crate) fn wait_for_welcome(&self) -> Option<()> {
-        let waiting = |state: &mut State| state.max_message_size.is_none() && !state.stopping;
-        let state = self.changed.wait_while(self.lock(), waiting);
-        state.unwrap_or_else(PoisonError::into_inner).max_message_size.map(|_| ())
-    }
-
     pub(crate) fn max_message_size(&self) -> u64 {
         self.lock().max_message_size.unwrap_or(u64::MAX)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
-    fn take(&mut self) -> Option<Assigned> {
+    /// Takes the next assignment.
+    pub(crate) fn take(&mut self) -> Option<Assigned> {
         let assigned = self.unstarted.pop_front()?;
         self.running.insert(assigned.assign.request, Arc::clone(&assigned.cancelled));
         Some(assigned)
+    }
+
+    /// True once the agent has answered the hello.
+    pub(crate) fn is_welcome(&self) -> bool {
+        self.max_message_size.is_some()
+    }
+
+    /// True once the agent wants the worker to stop.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
     }
 }

@@ -20,20 +20,22 @@
 //! # }
 //! ```
 //!
-//! One thread of the worker's own does all the reading, so that recalls and cancellations are heard while a handler
-//! runs. If the agent dies, the worker's process ends at once.
+//! The thread that asks for the next request reads the channel itself, so that a request is not handed from thread to
+//! thread. While a handler runs long, a watching thread reads in its place, so that recalls and cancellations are
+//! heard. If the agent dies, the worker's process ends at once.
 
+mod claims;
 mod connect;
 mod inbox;
+mod lead;
 mod request;
 
 use std::sync::Arc;
 
-use anyserve_channel::Sender;
-use anyserve_proto::worker::{Capability, Hello, StartFailed, ToAgent, to_agent};
+use anyserve_proto::worker::{Capability, Hello, StartFailed, to_agent};
 
 pub use anyserve_proto::worker::failure::Kind as FailureKind;
-use inbox::Inbox;
+use lead::Shared;
 pub use request::Request;
 
 /// A worker process, connected to its agent.
@@ -56,16 +58,6 @@ pub enum WorkerError {
     Stopped,
 }
 
-/// What the threads of a worker share.
-#[derive(Debug)]
-struct Shared {
-    sender: Sender,
-    inbox: Inbox,
-    claims: connect::ClaimFile,
-    /// The runtime of the thread that reads the channel.
-    runtime: tokio::runtime::Handle,
-}
-
 impl Worker {
     /// Takes over the channel that the agent passed to this process.
     pub fn from_env() -> Result<Self, WorkerError> {
@@ -77,39 +69,24 @@ impl Worker {
         let protocol_version = anyserve_proto::WORKER_PROTOCOL_VERSION;
         self.shared
             .send(to_agent::Message::Hello(Hello { protocol_version, capabilities, concurrency }), &[]);
-        self.shared.inbox.wait_for_welcome().ok_or(WorkerError::Stopped)
+        let welcomed = |inbox: &mut inbox::State| inbox.is_welcome().then_some(());
+        self.shared.wait_for(welcomed).ok_or(WorkerError::Stopped)
     }
 
     /// Tells the agent that the application could not be loaded; the process should end now.
     pub fn start_failed(&self, message: String, traceback: String) {
         self.shared.send(to_agent::Message::StartFailed(StartFailed { message, traceback }), &[]);
-        self.shared.flush();
     }
 
     /// Waits for the next request; none once the agent wants the worker to stop.
     pub fn next(&self) -> Option<Request> {
-        let Some(assigned) = self.shared.inbox.next() else {
-            self.shared.flush();
-            return None;
-        };
+        let assigned = self.shared.wait_for(inbox::State::take)?;
         Some(Request::new(assigned, Arc::clone(&self.shared)))
     }
 
     /// The next request if one is there already.
     pub fn try_next(&self) -> Option<Request> {
-        self.shared.inbox.try_next().map(|assigned| Request::new(assigned, Arc::clone(&self.shared)))
-    }
-}
-
-impl Shared {
-    fn send(&self, message: to_agent::Message, payload: &[bytes::Bytes]) {
-        let message = ToAgent { message: Some(message) };
-        // What no frame can hold is caught where a response is checked against the agent's limit.
-        let _ = self.sender.send(&message, payload);
-    }
-
-    /// Waits until everything that was sent is with the kernel: the process may end then.
-    fn flush(&self) {
-        self.runtime.block_on(self.sender.flush());
+        let assigned = self.shared.inbox.lock().take()?;
+        Some(Request::new(assigned, Arc::clone(&self.shared)))
     }
 }

@@ -10,8 +10,8 @@ use anyserve_proto::worker::{Failure, Reply, failure::Kind, to_agent};
 use bytes::Bytes;
 use prost::Message;
 
-use crate::Shared;
 use crate::inbox::Assigned;
+use crate::lead::Shared;
 
 /// A request that a handler is to answer, by [`Request::reply`] or [`Request::fail`].
 ///
