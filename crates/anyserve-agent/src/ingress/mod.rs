@@ -1,6 +1,7 @@
 //! From gRPC to requests: the listening socket, the services behind it, and what a request asks for.
 
 mod edge;
+mod io;
 mod server;
 mod service;
 mod wanted;

@@ -3,17 +3,18 @@
 //! hyper is used directly, not through tonic's server, because that one ends a request whose `grpc-timeout` passed
 //! with CANCELLED, and puts a router and two boxed services on the way of every request.
 
-use std::future::Future;
-use std::io;
+use std::future::{Future, poll_fn};
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
+use super::io::Corked;
 
 /// Flow-control windows: a message of 1 MiB arrives without waiting for a window update.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -98,7 +99,9 @@ async fn connection(
     executor: Executor,
     stop: &CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    set_options(&stream)?;
+    // Responses are small and awaited: no waiting for more to send.
+    stream.set_nodelay(true)?;
+    let io = Corked::new(stream);
     let connection = http2::Builder::new(executor)
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW)
@@ -107,16 +110,21 @@ async fn connection(
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(MAX_STREAMS)
         .keep_alive_interval(KEEP_ALIVE)
-        .serve_connection(TokioIo::new(stream), edge);
+        .serve_connection(io.clone(), edge);
     let mut connection = std::pin::pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return Ok(result?),
-        () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
-    }
-    Ok(connection.await?)
-}
-
-fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Responses are small and awaited: no waiting for more to send.
-    stream.set_nodelay(true)
+    let mut stopping = std::pin::pin!(stop.cancelled());
+    let mut graceful = false;
+    poll_fn(|context| {
+        if !graceful && stopping.as_mut().poll(context).is_ready() {
+            graceful = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        let polled = connection.as_mut().poll(context);
+        // Whatever the connection wrote in this turn leaves in one piece.
+        match io.poll_uncork(context) {
+            Poll::Ready(Err(error)) if polled.is_pending() => Poll::Ready(Err(error.into())),
+            _ => polled.map_err(Into::into),
+        }
+    })
+    .await
 }
