@@ -151,6 +151,8 @@ def _specs(specs: Iterable[TensorSpec | tuple[str, str, Sequence[int]]], name: s
             raise TypeError(f"handler {name}: {given!r} is not a (name, datatype, shape)") from None
         if spec.datatype not in DATATYPES:
             known = ", ".join(DATATYPES)
-            raise ValueError(f"handler {name}: datatype '{spec.datatype}' of '{spec.name}' is unknown; known are {known}")
+            raise ValueError(
+                f"handler {name}: datatype '{spec.datatype}' of '{spec.name}' is unknown; known are {known}"
+            )
         checked.append(TensorSpec(spec.name, spec.datatype, shape))
     return checked

@@ -160,5 +160,6 @@ def from_code(code: int, message: str, retry_after: float | None = None) -> Requ
         if kind.code == code:
             return kind(message, retry_after)
     error = RequestError(message, retry_after)
-    error.code = StatusCode(code) if code in StatusCode else StatusCode.UNKNOWN
+    known = code in StatusCode.__members__.values()
+    error.code = StatusCode(code) if known else StatusCode.UNKNOWN
     return error

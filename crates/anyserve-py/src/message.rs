@@ -98,18 +98,18 @@ impl PyInferRequest {
 #[pymethods]
 impl PyInferRequest {
     #[new]
-    #[pyo3(signature = (model_name=String::new(), model_version=String::new(), id=String::new(), *, parameters=None))]
+    #[pyo3(signature = (model_name="", model_version="", id="", *, parameters=None))]
     fn new(
-        model_name: String,
-        model_version: String,
-        id: String,
+        model_name: &str,
+        model_version: &str,
+        id: &str,
         parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let parameters = Parameters::from_dict(parameters)?;
         Ok(Self {
-            model_name,
-            model_version,
-            id,
+            model_name: model_name.to_owned(),
+            model_version: model_version.to_owned(),
+            id: id.to_owned(),
             parameters,
             inputs: Vec::new(),
             requested_outputs: Vec::new(),
@@ -205,15 +205,21 @@ impl PyInferResponse {
 #[pymethods]
 impl PyInferResponse {
     #[new]
-    #[pyo3(signature = (model_name=String::new(), model_version=String::new(), id=String::new(), *, parameters=None))]
+    #[pyo3(signature = (model_name="", model_version="", id="", *, parameters=None))]
     fn new(
-        model_name: String,
-        model_version: String,
-        id: String,
+        model_name: &str,
+        model_version: &str,
+        id: &str,
         parameters: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let parameters = Parameters::from_dict(parameters)?;
-        Ok(Self { model_name, model_version, id, parameters, outputs: Vec::new() })
+        Ok(Self {
+            model_name: model_name.to_owned(),
+            model_version: model_version.to_owned(),
+            id: id.to_owned(),
+            parameters,
+            outputs: Vec::new(),
+        })
     }
 
     /// A dict of the response's parameters; changes to it are kept.

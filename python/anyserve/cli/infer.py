@@ -25,9 +25,16 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--host", default="localhost", help="of the server (default: %(default)s)")
     parser.add_argument("--port", type=port, default=8000, help="of the server (default: %(default)s)")
     parser.add_argument(
-        "--capability", action="append", default=[], metavar="KEY=VALUE", type=_pair, help="what is wanted, instead of the model name"
+        "--capability",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        type=_pair,
+        help="what is wanted, instead of the model name",
     )
-    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="a request parameter")
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="a request parameter"
+    )
     parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="(default: %(default)g)")
     parser.set_defaults(main=main)
 

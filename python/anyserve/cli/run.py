@@ -6,6 +6,7 @@ import argparse
 import signal
 import sys
 import time
+from typing import Any
 
 from .. import _core
 from . import report
@@ -22,26 +23,25 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Serve an application until Ctrl-C or SIGTERM; then finish what is running and stop. "
         "A second Ctrl-C stops at once.",
     )
-    parser.add_argument("target", metavar="MODULE:ATTRIBUTE", help="the application, looked up from the current folder")
-    parser.add_argument("--factory", action="store_true", help="ATTRIBUTE is a function that each worker calls to make the app")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0 for every interface (default: %(default)s)")
-    parser.add_argument("--port", type=port, default=8000, help="gRPC port; 0 takes a free one (default: %(default)s)")
-    parser.add_argument("--workers", type=positive_int, default=1, metavar="N", help="worker processes (default: %(default)s)")
-    parser.add_argument(
-        "--max-message-size", type=byte_size, default="64MiB", metavar="SIZE", help="largest request or response (default: %(default)s)"
+    default = "(default: %(default)s)"
+    parser.add_argument("target", metavar="MODULE:ATTRIBUTE", help="the application, from the current folder")
+    parser.add_argument("--factory", action="store_true", help="ATTRIBUTE makes the app; each worker calls it once")
+    parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; 0.0.0.0 for all {default}")
+    parser.add_argument("--port", type=port, default=8000, help=f"gRPC port; 0 takes a free one {default}")
+    parser.add_argument("--workers", type=positive_int, default=1, metavar="N", help=f"worker processes {default}")
+
+    limits = parser.add_argument_group("limits")
+    size: dict[str, Any] = {"type": byte_size, "metavar": "SIZE"}
+    duration: dict[str, Any] = {"type": seconds, "metavar": "SECONDS"}
+    limits.add_argument("--max-message-size", default="64MiB", help=f"largest request or response {default}", **size)
+    limits.add_argument(
+        "--max-queue-size", type=positive_int, default=10_000, metavar="N", help=f"requests that may wait {default}"
     )
-    parser.add_argument(
-        "--max-queue-size", type=positive_int, default=10_000, metavar="N", help="requests that may wait (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--start-timeout", type=seconds, default=600.0, metavar="SECONDS", help="until a worker must be ready (default: %(default)g)"
-    )
-    parser.add_argument(
-        "--drain-timeout", type=seconds, default=30.0, metavar="SECONDS", help="for what is running at the end (default: %(default)g)"
-    )
-    parser.add_argument(
-        "--log-level", choices=["error", "warn", "info", "debug", "trace"], default="info", help="of the agent's log on standard error"
-    )
+    limits.add_argument("--start-timeout", default=600, help=f"until a worker must be ready {default}", **duration)
+    limits.add_argument("--drain-timeout", default=30, help=f"for what still runs at the end {default}", **duration)
+
+    levels = ["error", "warn", "info", "debug", "trace"]
+    parser.add_argument("--log-level", choices=levels, default="info", help=f"of the agent, to stderr {default}")
     parser.add_argument("--debug", action="store_true", help="send the tracebacks of handlers to clients")
     parser.set_defaults(main=main)
 

@@ -1,0 +1,64 @@
+# The one way to build, lint, test and measure. `make serve` and `make test` install what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+# The scripts that install and start what we measure against; without them the benchmark runs alone.
+PEERS ?= ../shared/peers
+export CARGO_TERM_COLOR ?= auto
+
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor proto -type f)
+PYTHON_PATHS := python examples tests benches
+
+.PHONY: serve test test-rust test-python lint format wheel bench clean
+
+## Build, install and serve examples.basic.app:app until Ctrl-C.
+serve: $(VENV)/installed
+	$(BIN)/anyserve run examples.basic.app:app --port $(PORT)
+
+## Install what tests need and run everything.
+test: lint test-rust test-python
+
+test-rust:
+	cargo test --workspace --exclude anyserve-py --quiet
+
+test-python: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/installed
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+	$(BIN)/ruff check $(PYTHON_PATHS)
+	$(BIN)/ruff format --check $(PYTHON_PATHS)
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest anyserve._core
+
+format: $(VENV)/tools
+	cargo fmt --all
+	$(BIN)/ruff check --fix $(PYTHON_PATHS)
+	$(BIN)/ruff format $(PYTHON_PATHS)
+
+## A wheel for any Python from 3.11 on, in dist/.
+wheel: $(VENV)/tools
+	$(BIN)/maturin build --release --out dist
+
+## The tables of docs/benchmarks.md; PEERS=DIR names the scripts of the peers.
+bench: $(VENV)/installed
+	cargo build --release --quiet -p anyserve-bench-floor
+	$(BIN)/python benches/bench.py --peers $(PEERS) --floor target/release/anyserve-bench-floor
+
+clean:
+	rm -rf $(VENV) dist target
+
+$(VENV)/tools: pyproject.toml
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/pip install --quiet --group dev
+	touch $@
+
+# The Python sources are used in place; only a change of the Rust ones needs a build.
+$(VENV)/installed: $(VENV)/tools $(RUST_SOURCES)
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	touch $@

@@ -1,0 +1,289 @@
+"""The Rust core of anyserve. What users need of it is in the modules around it, under public names."""
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final, Self, TypeAlias, final
+
+import numpy as np
+
+__all__ = [
+    "Capability",
+    "Client",
+    "Context",
+    "InferTensorContents",
+    "ModelInferRequest",
+    "ModelInferResponse",
+    "Raw",
+    "Tensor",
+    "Worker",
+    "__version__",
+    "run_agent",
+]
+
+__version__: Final[str]
+
+_Parameter: TypeAlias = bool | int | float | str
+_Data: TypeAlias = Any
+"""A numpy array, a (nested) list, tuple or scalar of numbers, bools, str or bytes, or InferTensorContents."""
+
+@final
+class Capability:
+    """What a worker offers: a non-empty set of key-value pairs.
+
+    Keys are lower-cased, ``-`` counts as ``_``, and they match ``[a-z][a-z0-9_.]{0,63}``; there are at most 32 pairs;
+    a value's text has at most 256 bytes. Values compare by their text: 1, 1.0 and "1" are equal.
+
+    Raises:
+        CapabilityError: The pairs are not such a set; the message names the key.
+    """
+
+    def __new__(cls, pairs: dict[str, _Parameter]) -> Self: ...
+    @property
+    def pairs(self) -> dict[str, str]:
+        """The pairs in canonical form."""
+    def matches(self, query: dict[str, _Parameter]) -> bool:
+        """True when every pair of the query is in this capability."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
+class Context:
+    """What a handler may know beside its request."""
+
+    @property
+    def capability(self) -> dict[str, str]:
+        """The pairs of the capability that the request is served under."""
+    @property
+    def cancelled(self) -> bool:
+        """True once nobody waits for the answer any longer; cheap enough to ask in a loop."""
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the client stops waiting, 0.0 if it has; None if it did not say."""
+
+@final
+class InferTensorContents:
+    """The contents of a tensor: assign them to another one, or read them as lists.
+
+    As with the protocol's message, the elements are in the one list that fits the datatype and the others are empty:
+    ``bool_contents`` (BOOL), ``int_contents`` (INT8, INT16, INT32), ``int64_contents``, ``uint_contents`` (UINT8,
+    UINT16, UINT32), ``uint64_contents``, ``fp32_contents``, ``fp64_contents``, ``bytes_contents`` (BYTES). FP16 and
+    BF16 are in none: read them with :meth:`Tensor.as_numpy`.
+    """
+
+    def __new__(cls, datatype: str, elements: _Data) -> Self: ...
+    @property
+    def datatype(self) -> str: ...
+    @property
+    def bool_contents(self) -> list[bool]: ...
+    @property
+    def int_contents(self) -> list[int]: ...
+    @property
+    def int64_contents(self) -> list[int]: ...
+    @property
+    def uint_contents(self) -> list[int]: ...
+    @property
+    def uint64_contents(self) -> list[int]: ...
+    @property
+    def fp32_contents(self) -> list[float]: ...
+    @property
+    def fp64_contents(self) -> list[float]: ...
+    @property
+    def bytes_contents(self) -> list[bytes]: ...
+
+@final
+class Tensor:
+    """An input or output: a name, a datatype of KServe v2, a shape and contents.
+
+    Args:
+        name: Its name.
+        data: Its elements: a numpy array, a (nested) list or a scalar of numbers, bools, str or bytes, or the
+            contents of another tensor. An array of another dtype is cast if that keeps its kind (float64 to FP32,
+            never to an integer).
+        datatype: One of :data:`anyserve.kserve.DATATYPES`; by default what the data says (int: INT64, float: FP64,
+            str and bytes: BYTES).
+        shape: By default that of the data.
+        parameters: bool, int, float or str by name.
+
+    Raises:
+        ValueError, TypeError: The data is not of that datatype and shape.
+    """
+
+    name: str
+    shape: Sequence[int]
+    contents: InferTensorContents
+    """The contents, for assigning them to another tensor of that datatype: no bytes are copied."""
+
+    def __new__(
+        cls,
+        name: str,
+        data: _Data | None = None,
+        *,
+        datatype: str | None = None,
+        shape: Sequence[int] | None = None,
+        parameters: dict[str, _Parameter] | None = None,
+    ) -> Self: ...
+    @property
+    def datatype(self) -> str: ...
+    @property
+    def parameters(self) -> dict[str, _Parameter]:
+        """The tensor's parameters; changes to the dict are kept."""
+    @property
+    def raw(self) -> memoryview:
+        """The contents as they travel, read-only: little-endian, row-major; BYTES elements behind their lengths."""
+    def as_numpy(self) -> np.ndarray[Any, Any]:
+        """A read-only array that is a view of the contents.
+
+        BYTES gives an object array of bytes, which are copies; BF16, which numpy does not know, its bits as uint16.
+        """
+    @property
+    def bool_contents(self) -> list[bool]: ...
+    @property
+    def int_contents(self) -> list[int]: ...
+    @property
+    def int64_contents(self) -> list[int]: ...
+    @property
+    def uint_contents(self) -> list[int]: ...
+    @property
+    def uint64_contents(self) -> list[int]: ...
+    @property
+    def fp32_contents(self) -> list[float]: ...
+    @property
+    def fp64_contents(self) -> list[float]: ...
+    @property
+    def bytes_contents(self) -> list[bytes]: ...
+
+@final
+class ModelInferRequest:
+    """What a client asks."""
+
+    model_name: str
+    model_version: str
+    id: str
+    requested_outputs: Sequence[str]
+    """Names of the outputs that the client wants; none means all."""
+
+    def __new__(
+        cls,
+        model_name: str = "",
+        model_version: str = "",
+        id: str = "",
+        *,
+        parameters: dict[str, _Parameter] | None = None,
+    ) -> Self: ...
+    @property
+    def parameters(self) -> dict[str, _Parameter]:
+        """The request's parameters; changes to the dict are kept."""
+    @property
+    def inputs(self) -> list[Tensor]:
+        """The input tensors, in order."""
+    def get_input(self, name: str) -> Tensor:
+        """The input of that name; KeyError, with the names there are, if there is none."""
+    def add_input(
+        self,
+        name: str,
+        datatype: str | None = None,
+        shape: Sequence[int] | None = None,
+        data: _Data | None = None,
+        *,
+        parameters: dict[str, _Parameter] | None = None,
+    ) -> Tensor:
+        """Adds an input and returns it; arguments as for :class:`Tensor`."""
+
+@final
+class ModelInferResponse:
+    """What a handler answers. An empty model name or id is filled in from the request."""
+
+    model_name: str
+    model_version: str
+    id: str
+
+    def __new__(
+        cls,
+        model_name: str = "",
+        model_version: str = "",
+        id: str = "",
+        *,
+        parameters: dict[str, _Parameter] | None = None,
+    ) -> Self: ...
+    @property
+    def parameters(self) -> dict[str, _Parameter]:
+        """The response's parameters; changes to the dict are kept."""
+    @property
+    def outputs(self) -> list[Tensor]:
+        """The output tensors, in order."""
+    def get_output(self, name: str) -> Tensor:
+        """The output of that name; KeyError, with the names there are, if there is none."""
+    def add_output(
+        self,
+        name: str,
+        datatype: str | None = None,
+        shape: Sequence[int] | None = None,
+        data: _Data | None = None,
+        *,
+        parameters: dict[str, _Parameter] | None = None,
+    ) -> Tensor:
+        """Adds an output and returns it; arguments as for :class:`Tensor`."""
+
+@final
+class Raw:
+    """Read-only bytes that Python sees through the buffer protocol."""
+
+    def __len__(self) -> int: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
+
+@final
+class Client:
+    """A connection to one server; :class:`anyserve.Client` is made of it."""
+
+    def __new__(cls, endpoint: str) -> Self: ...
+    @property
+    def endpoint(self) -> str: ...
+    def infer(
+        self,
+        request: ModelInferRequest,
+        capability: dict[str, _Parameter] | None = None,
+        timeout: float | None = None,
+    ) -> ModelInferResponse: ...
+    def infer_async(
+        self,
+        request: ModelInferRequest,
+        capability: dict[str, _Parameter] | None = None,
+        timeout: float | None = None,
+    ) -> Awaitable[ModelInferResponse]: ...
+    def is_server_ready(self, timeout: float | None = None) -> bool: ...
+    def is_model_ready(self, model_name: str, timeout: float | None = None) -> bool: ...
+    def model_metadata(
+        self, model_name: str, timeout: float | None = None
+    ) -> tuple[list[tuple[str, str, list[int]]], list[tuple[str, str, list[int]]]]: ...
+
+@final
+class Worker:
+    """A worker process, connected to the agent that started it."""
+
+    def __new__(cls) -> Self: ...
+    def start_failed(self, message: str, traceback: str) -> None:
+        """Tells the agent that the application could not be loaded."""
+    def serve(self, handlers: Sequence[Any]) -> None:
+        """Tells the agent what the handlers serve, and runs them until the agent says stop."""
+
+def run_agent(
+    *,
+    host: str,
+    port: int,
+    command: Sequence[str],
+    workers: int,
+    max_message_size: int,
+    max_queue_size: int,
+    start_timeout: float,
+    drain_timeout: float,
+    debug: bool,
+    log_level: str,
+    on_ready: Callable[[str, int, int, list[str]], None],
+) -> None:
+    """Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
+
+    Calls ``on_ready(host, port, workers, capabilities)`` once every worker is ready. Raises ServeError when the port
+    or a worker cannot be had.
+    """
