@@ -5,7 +5,7 @@
 //! (`submit`, `complete`, `worker_gone`, …) and then takes assignments by [`Scheduler::next`] until there are none.
 //!
 //! A worker has one credit for each request it runs at once, and, while its handlers are so fast that the way between
-//! agent and worker would dominate, a few more, so that the next request is there when one ends ([`worker`]). Such a
+//! agent and worker would dominate, a few more, so that the next request is there when one ends. Such a
 //! *parked* request is taken back ([`Action::Recall`]) as soon as it waits behind a handler that turned out slow while
 //! another worker is free.
 

@@ -1,0 +1,128 @@
+"""The tables, in markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Row", "Target", "machine", "mebibytes", "microseconds", "milliseconds", "per_second", "results", "steps"]
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What our median should reach: so many times Triton's median, or an amount."""
+
+    text: str
+    limit: float
+    at_least: bool = False
+    of_triton: bool = True
+
+    def verdict(self, ours: float, ratio: float | None) -> str:
+        """The target, and whether it is met."""
+        value = ratio if self.of_triton else ours
+        if value is None:
+            return self.text
+        met = value >= self.limit if self.at_least else value <= self.limit
+        return f"{self.text}: {'met' if met else '**missed**'}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure: its values for each server, one for each round."""
+
+    name: str
+    show: Callable[[float], str]
+    ours: Sequence[float]
+    triton: Sequence[float] = ()
+    floor: Sequence[float] = ()
+    target: Target | None = None
+
+    def cells(self) -> list[str]:
+        """The columns of the results table."""
+        median = statistics.median(self.ours)
+        ratio = median / statistics.median(self.triton) if self.triton else None
+        return [
+            self.name,
+            *(self._cell(values) for values in (self.ours, self.triton, self.floor)),
+            NOTHING if ratio is None else f"{ratio:.2f}",
+            self.target.verdict(median, ratio) if self.target else "reported",
+        ]
+
+    def _cell(self, values: Sequence[float]) -> str:
+        if not values:
+            return NOTHING
+        median = self.show(statistics.median(values))
+        return median if len(values) == 1 else f"{median} ({self.show(min(values))}..{self.show(max(values))})"
+
+
+def per_second(value: float) -> str:
+    """A rate."""
+    return f"{value:,.0f}"
+
+
+def microseconds(value: float) -> str:
+    """A time that is given in microseconds."""
+    return f"{value:,.0f}"
+
+
+def milliseconds(value: float) -> str:
+    """A time that is given in seconds."""
+    return f"{value * 1e3:.1f}"
+
+
+def mebibytes(value: float) -> str:
+    """An amount of memory that is given in bytes."""
+    return f"{value / (1 << 20):.1f}"
+
+
+def results(rows: Sequence[Row]) -> str:
+    """The table of ours against the peers."""
+    heads = ["case", "ours", "Triton", "floor (bare tonic)", "ours / Triton", "target"]
+    return _table(heads, [row.cells() for row in rows])
+
+
+def steps(times: dict[str, list[float]]) -> str:
+    """The table of where the time until ready goes."""
+    values = [
+        [step, milliseconds(statistics.median(t)), f"{milliseconds(min(t))}..{milliseconds(max(t))}"]
+        for step, t in times.items()
+    ]
+    return _table(["step", "median ms", "min..max ms"], values)
+
+
+def _table(heads: list[str], lines: list[list[str]]) -> str:
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, rule, *lines])
+
+
+def machine() -> str:
+    """The machine and how busy it was with other work."""
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
+    return (
+        f"{cores} cores of {_cpu_model()}, {memory:.1f} GiB memory, Linux {platform.release()}, "
+        f"Python {platform.python_version()}; load average at the start {load}"
+    )
+
+
+def command() -> str:
+    """What was typed."""
+    return shlex.join(sys.orig_argv)
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    # ARM's cpuinfo has no such line.
+    return platform.machine()
