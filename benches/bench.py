@@ -49,9 +49,9 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    print(text)
     if options.output:
         options.output.write_text(text + "\n")
+    print(text)
     return 0
 
 
@@ -151,11 +151,11 @@ def _load_rows(runs: Runs) -> list[Row]:
 
     most = Target(">= 2.0 x Triton", 2.0, at_least=True)
     return [
-        row(MANY, "requests/s", report.per_second, lambda figures: figures.rate, most),
-        row(ONE, "p50, µs", report.microseconds, lambda figures: figures.p50, Target("<= 0.6 x Triton", 0.6)),
-        row(ONE, "p99, µs", report.microseconds, lambda figures: figures.p99, None),
-        row(LARGE, "p50, µs", report.microseconds, lambda figures: figures.p50, Target("<= 0.5 x Triton", 0.5)),
-        row(LARGE, "p99, µs", report.microseconds, lambda figures: figures.p99, None),
+        row(MANY, "requests/s", report.whole, lambda figures: figures.rate, most),
+        row(ONE, "p50, µs", report.whole, lambda figures: figures.p50, Target("<= 0.6 x Triton", 0.6)),
+        row(ONE, "p99, µs", report.whole, lambda figures: figures.p99, None),
+        row(LARGE, "p50, µs", report.whole, lambda figures: figures.p50, Target("<= 0.5 x Triton", 0.5)),
+        row(LARGE, "p99, µs", report.whole, lambda figures: figures.p99, None),
     ]
 
 
@@ -175,9 +175,10 @@ def _memory_rows(before: Memory, after: Memory) -> list[Row]:
 
 
 def _page(rows: list[Row], starts: dict[str, list[float]], notes: list[str], options: argparse.Namespace) -> str:
+    rounds = "1 round" if options.runs == 1 else f"{options.runs} rounds"
     quick = " Short runs (--quick): not to be reported." if options.quick else ""
     legend = (
-        f"Medians of {options.runs} rounds (min..max), the servers in turn within each round.{quick} "
+        f"Medians of {rounds} (min..max), the servers in turn within each round.{quick} "
         "Memory: Triton's server stands beside our agent, the stub of its echo model beside our worker."
     )
     where = "Where the time until ready goes:"

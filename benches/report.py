@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Row", "Target", "machine", "mebibytes", "microseconds", "milliseconds", "per_second", "results", "steps"]
+__all__ = ["Row", "Target", "command", "machine", "mebibytes", "milliseconds", "results", "steps", "whole"]
 
 NOTHING = "-"
 
@@ -63,13 +63,8 @@ class Row:
         return median if len(values) == 1 else f"{median} ({self.show(min(values))}..{self.show(max(values))})"
 
 
-def per_second(value: float) -> str:
-    """A rate."""
-    return f"{value:,.0f}"
-
-
-def microseconds(value: float) -> str:
-    """A time that is given in microseconds."""
+def whole(value: float) -> str:
+    """A number without decimals: requests a second, microseconds."""
     return f"{value:,.0f}"
 
 

@@ -33,7 +33,7 @@ class Server:
     pid: int
 
     def memory(self) -> tuple[float, float | None]:
-        """Resident bytes of the process that clients talk to and, if it is another, of the one that runs the handler."""
+        """Resident bytes of the process that clients talk to and, where it is another, of the handler's."""
         handlers = [child for child in children(self.pid) if _runs_echo(child)]
         return resident(self.pid), resident(handlers[0]) if handlers else None
 

@@ -124,9 +124,12 @@ async fn stop_politely(sender: &Sender, receiver: &mut Receiver<ToAgent>) {
 
 /// Ends the process, and then what depended on it.
 async fn finish(mut process: Process, dispatcher: &Dispatcher, id: WorkerId, exit: WorkerExit) -> WorkerExit {
-    let killed =
-        matches!(exit, WorkerExit::Malformed(_) | WorkerExit::Hung(_) | WorkerExit::StartTimedOut(_));
-    if killed {
+    // These will not end by themselves.
+    if let WorkerExit::Malformed(_)
+    | WorkerExit::Hung(_)
+    | WorkerExit::StartTimedOut(_)
+    | WorkerExit::Refused(_) = exit
+    {
         process.kill().await;
     }
     let status = process.end().await;
