@@ -6,8 +6,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 import pytest
-
 from anyserve import Client
+
 from tests.gate import Gate
 from tests.server import Server
 

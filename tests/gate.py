@@ -40,6 +40,10 @@ class Gate:
         """Lets everybody go."""
         self._file("open").touch()
 
+    def close(self) -> None:
+        """Lets nobody go from now on."""
+        self._file("open").unlink()
+
     def wait_cancelled(self) -> None:
         """Waits until a handler was told that nobody waits for it."""
         eventually(self._file("cancelled").exists, "a handler saw context.cancelled")

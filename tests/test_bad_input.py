@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
 from anyserve import Client
 from anyserve.errors import InternalError, InvalidArgumentError, ResourceExhaustedError
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from tests.server import Server
 
 if TYPE_CHECKING:
@@ -113,7 +113,10 @@ BAD: dict[str, tuple[Request, str]] = {
         Request().typed("x", "FP16", [1], fp32=[1]),
         "input 'x': FP16 has no typed contents; send it in raw_input_contents",
     ),
-    "an unknown datatype": (Request().raw("x", "FP8", [1], b"a"), "input 'x': datatype 'FP8' is unknown; known are BOOL"),
+    "an unknown datatype": (
+        Request().raw("x", "FP8", [1], b"a"),
+        "input 'x': datatype 'FP8' is unknown; known are BOOL",
+    ),
     "no datatype": (Request().raw("x", "", [1], b"a"), "input 'x': datatype '' is unknown"),
     "a negative dimension": (Request().raw("x", "INT8", [2, -1], b"ab"), "input 'x': shape [2, -1] has a negative"),
     "a huge shape": (Request().raw("x", "INT8", [2**62, 4], b""), "input 'x': shape"),
@@ -125,7 +128,10 @@ BAD: dict[str, tuple[Request, str]] = {
         "output 'y' was requested, but the handler gave 'output_x'",
     ),
     "an output of no outputs": (Request().output("y"), "output 'y' was requested, but the handler gave none"),
-    "a negative timeout": (Request().parameter("timeout", int64=-1), "'timeout' must be a whole number of microseconds"),
+    "a negative timeout": (
+        Request().parameter("timeout", int64=-1),
+        "'timeout' must be a whole number of microseconds",
+    ),
     "a timeout in text": (Request().parameter("timeout", string="1"), "'timeout' must be a whole number"),
     "a timeout of no value": (Request().parameter("timeout"), "'timeout' must be a whole number"),
     "a capability of no value": (Request().parameter("cap.type"), "parameter 'cap.type' has no value"),
@@ -212,7 +218,11 @@ def test_a_response_over_the_limit_is_an_internal_error_with_the_limit(client: C
 
 
 def test_a_client_that_speaks_http1_is_no_harm(server: Server, client: Client) -> None:
-    for hello in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00" * 100, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100):
+    for hello in (
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x00" * 100,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
+    ):
         with socket.create_connection((server.host, server.port)) as connection:
             connection.settimeout(60)
             connection.sendall(hello)

@@ -6,14 +6,16 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pytest
-
 import anyserve
 import anyserve.worker.client
+import numpy as np
+import psutil
+import pytest
 from anyserve import AsyncClient, Client, InferResult, Tensor
 from anyserve.errors import NotFoundError
+
 from tests.server import Server
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,12 +84,14 @@ def test_a_response_keeps_the_names_that_its_handler_gave(client: Client) -> Non
 
 
 def test_a_handler_sees_the_names_of_the_request(client: Client) -> None:
-    result = client.infer("named", capability={"type": "named"}, model_version="3", request_id="17", outputs=["request"])
+    result = client.infer(
+        "named", capability={"type": "named"}, model_version="3", request_id="17", outputs=["request"]
+    )
     assert result["request"] == [b"named", b"3", b"17"]
     assert client.infer("named", outputs=["wanted", "request"])["wanted"] == [b"wanted", b"request"]
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, bool | int | float | str] = {
     "yes": True,
     "no": False,
     "small": -(2**63),
@@ -156,6 +160,11 @@ def test_a_timeout_that_is_no_time_is_refused(client: Client, timeout: float) ->
         client.infer("nothing", timeout=timeout)
 
 
+@pytest.mark.parametrize("timeout", [1e9, 1e15])
+def test_a_timeout_may_be_long(client: Client, timeout: float) -> None:
+    client.infer("nothing", timeout=timeout)
+
+
 def test_a_closed_client_says_so(basic: Server) -> None:
     with Client(basic.address) as client:
         client.infer("echo", {"x": [1]})
@@ -170,6 +179,17 @@ def test_the_endpoint_is_known_after_closing(basic: Server) -> None:
     with Client(f"http://{basic.address}") as client:
         pass
     assert client.endpoint == basic.address
+
+
+def test_a_closed_client_lets_go_of_its_connection(basic: Server) -> None:
+    def connections() -> int:
+        found = psutil.Process(basic.process.pid).net_connections("tcp")
+        return sum(connection.status == psutil.CONN_ESTABLISHED for connection in found)
+
+    with Client(basic.address) as client:
+        client.infer("echo", {"x": [1]})
+        assert connections() > 0
+    eventually(lambda: connections() == 0, "the connection is gone")
 
 
 def test_threads_share_a_client(basic: Server) -> None:
@@ -195,8 +215,15 @@ async def test_the_asyncio_client_is_the_twin(basic: Server) -> None:
 
 async def test_the_asyncio_client_has_many_requests_under_way(basic: Server) -> None:
     async with AsyncClient(basic.address) as client:
-        results = await asyncio.gather(*(client.infer("echo", {"x": [number]}) for number in range(400)))
-    assert [np.asarray(result["output_x"]).tolist() for result in results] == [[number] for number in range(400)]
+        # More than a connection has streams.
+        results = await asyncio.gather(*(client.infer("echo", {"x": [number]}) for number in range(3000)))
+    assert [np.asarray(result["output_x"]).tolist() for result in results] == [[number] for number in range(3000)]
+
+
+def test_the_asyncio_client_outlives_an_event_loop(basic: Server) -> None:
+    client = AsyncClient(basic.address)
+    for _ in range(3):
+        assert asyncio.run(client.infer("echo", {"x": ["a"]}))["output_x"] == [b"a"]
 
 
 async def test_the_asyncio_client_passes_everything(server: Server) -> None:

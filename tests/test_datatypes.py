@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-
 from anyserve import Client, Tensor
 
 if TYPE_CHECKING:

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-
 from anyserve import AnyServe, Capability, Context, ModelInferRequest, ModelInferResponse, TensorSpec
 from anyserve.errors import CapabilityError
 
@@ -190,5 +189,5 @@ def test_a_declared_tensor_has_a_known_datatype(specs: Any) -> None:
 
 @pytest.mark.parametrize("specs", [["x"], [("x", "FP32")], [("x", "FP32", 1)], [("x", "FP32", ["a"])], [1]])
 def test_a_declared_tensor_is_a_name_a_datatype_and_a_shape(specs: Any) -> None:
-    with pytest.raises(TypeError, match="handler handler: .* is not a"):
+    with pytest.raises(TypeError, match=r"handler handler: .* is not a"):
         AnyServe().capability(type="a", inputs=specs)(handler)

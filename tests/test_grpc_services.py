@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from anyserve import Client
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
-
-from anyserve import Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

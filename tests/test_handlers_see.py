@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import numpy as np
 import pytest
+from anyserve import Client
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from anyserve import Client
 from tests.apps.inspecting import FIELDS
 from tests.server import Server
 
@@ -87,6 +87,13 @@ def test_a_context_without_a_deadline(server: Server) -> None:
         result = client.infer("context")
     assert result["capability"] == [b"flavor=1", b"type=context"]
     assert np.asarray(result["limited"]).tolist() == [False]
+    assert np.asarray(result["cancelled"]).tolist() == [False]
+
+
+@pytest.mark.parametrize("timeout", [0, 2**63 - 1, 2**64 - 1])
+def test_a_deadline_may_be_none_or_far_away(server: Server, timeout: int) -> None:
+    with Client(server.address) as client:
+        result = client.infer("context", parameters={"timeout": timeout})
     assert np.asarray(result["cancelled"]).tolist() == [False]
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from anyserve import InferTensorContents, ModelInferRequest, ModelInferResponse, Tensor
 from anyserve.errors import InvalidArgumentError
 from anyserve.kserve import DATATYPES
+
 from examples.basic.app import add_handler, echo_handler
 
 FIELDS = {
@@ -248,7 +248,7 @@ def test_a_shape_that_the_data_does_not_have_is_a_value_error(shape: list[int], 
 def test_a_datatype_is_needed_and_must_be_known() -> None:
     with pytest.raises(ValueError, match="'x' needs a datatype"):
         Tensor("x")
-    with pytest.raises(ValueError, match="'FP8' is unknown; known are BOOL, .*BYTES"):
+    with pytest.raises(ValueError, match=r"'FP8' is unknown; known are BOOL, .*BYTES"):
         Tensor("x", [1], datatype="FP8")
     with pytest.raises(ValueError, match="'FP8' is unknown"):
         InferTensorContents("FP8", [1])

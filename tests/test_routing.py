@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
-
 from anyserve import Client
 from anyserve.errors import CapabilityError, InvalidArgumentError, NotFoundError
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
 from tests.server import Server
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ EQUAL: list[tuple[str, list[Value], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "name"), [(key, value, name) for key, values, name in EQUAL for value in values])
+@pytest.mark.parametrize(
+    ("key", "value", "name"), [(key, value, name) for key, values, name in EQUAL for value in values]
+)
 def test_values_are_equal_by_their_text(client: Client, stub: Any, key: str, value: Value, name: str) -> None:
     assert by(client, capability={key: value}) == name
     assert infer(stub, {}, {f"cap.{key}": value}) == name
@@ -143,6 +145,11 @@ def test_an_illegal_key_is_an_invalid_argument_that_names_it(client: Client, key
         by(client, "shared", parameters={f"cap.{key}": "x"})
     with pytest.raises(CapabilityError, match=f"key '{key}' is not allowed"):
         by(client, capability={key: "x"})
+
+
+def test_a_name_too_long_is_an_invalid_argument(client: Client) -> None:
+    with pytest.raises(InvalidArgumentError, match="'type' is 257 bytes, over the limit of 256"):
+        by(client, "m" * 257)
 
 
 @pytest.mark.parametrize("key", ["", "1a", "_x", "k" * 65])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+import anyserve
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
-
-import anyserve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,7 +96,7 @@ def test_an_inference(triton: Any) -> None:
         np.array([-1], "int8"),
         np.array([0.5], "float16"),
         np.zeros((0, 3), "float32"),
-        np.array([b"bytes", "text".encode(), b""], object),
+        np.array([b"bytes", b"text", b""], object),
         np.random.default_rng(0).standard_normal(1 << 17),
     ],
     ids=lambda array: f"{array.dtype}{list(array.shape)}",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-
 from anyserve import AnyServe, Context, ModelInferRequest, ModelInferResponse
 
 FIELDS = ("bool", "int", "int64", "uint", "uint64", "fp32", "fp64", "bytes")

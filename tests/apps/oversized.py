@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-
 from anyserve import AnyServe, ModelInferRequest, ModelInferResponse
+
 from examples.basic.app import echo_handler
 
 app = AnyServe()
