@@ -98,6 +98,7 @@ impl Agent {
         for request in &left {
             tracing::warn!("{request} was cut off by the shutdown");
         }
+        close_health(health).await;
         server.stop(LAST_RESPONSES).await;
         if !left.is_empty() {
             shutdown.now.cancel();
@@ -124,6 +125,14 @@ async fn drain(dispatcher: &Dispatcher, limit: Duration) {
         tracing::warn!(
             "requests were still running {limit:?} after the agent was told to stop (--drain-timeout)"
         );
+    }
+}
+
+/// Tells those who watch the agent's health that it stops, and ends their streams.
+async fn close_health(mut health: HealthReporter) {
+    for service in ["", SERVICE_NAME] {
+        health.set_service_status(service, ServingStatus::NotServing).await;
+        health.clear_service_status(service).await;
     }
 }
 

@@ -33,14 +33,26 @@ pub(crate) enum Failure {
     #[error("the worker that ran the request is gone: {0}")]
     WorkerLost(String),
     #[error("{message}")]
-    Handler { kind: Kind, message: String },
+    Handler { kind: Kind, message: String, retry_after: Option<Duration> },
     #[error("the server is shutting down")]
     Draining,
     #[error("the server is starting: no worker is ready yet")]
     Starting,
 }
 
+/// The longest error message that is sent: gRPC clients take 8 KiB of headers, and escaping may triple a message.
+const LONGEST_MESSAGE: usize = 2048;
+
 impl Failure {
+    /// When the client may try again.
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Handler { retry_after, .. } => *retry_after,
+            Self::QueueFull(_) => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
+
     fn code(&self) -> Code {
         match self {
             Self::Tensor(_) | Self::Capability(_) | Self::NoCapability | Self::Invalid(_) => {
@@ -67,11 +79,20 @@ impl Failure {
 
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
-        let mut status = Self::new(failure.code(), failure.to_string());
-        if status.code() == Code::ResourceExhausted {
-            let after = MetadataValue::from(u64::try_from(RETRY_AFTER.as_millis()).unwrap_or(u64::MAX));
+        let mut status = Self::new(failure.code(), shortened(failure.to_string()));
+        if let Some(after) = failure.retry_after() {
+            let after = MetadataValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             status.metadata_mut().insert("retry-after-ms", after);
         }
         status
     }
+}
+
+/// The message as far as it may go.
+fn shortened(message: String) -> String {
+    if message.len() <= LONGEST_MESSAGE {
+        return message;
+    }
+    let end = (0..=LONGEST_MESSAGE).rev().find(|&end| message.is_char_boundary(end)).unwrap_or(0);
+    format!("{}... ({} bytes more)", &message[..end], message.len() - end)
 }

@@ -30,6 +30,10 @@ use tonic::{Code, Request, Status};
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
+/// The longest time that a server is told to take: what the header `grpc-timeout` can say, in its 8 digits, in
+/// seconds.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(99_999_999);
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -166,7 +170,8 @@ impl Client {
         match (status.code(), reason, timeout) {
             // The transport keeps the deadline too, and calls that a cancellation.
             (Code::Cancelled, Some(_), Some(limit)) => ClientError::Timeout(limit),
-            (Code::Unavailable, Some(reason), _) => {
+            // A status with a source is the transport's, not the server's.
+            (Code::Unavailable | Code::Unknown, Some(reason), _) => {
                 ClientError::Unreachable { endpoint: self.endpoint.clone(), reason }
             }
             _ => ClientError::Status(status),
@@ -177,7 +182,7 @@ impl Client {
 fn with_timeout<T>(message: T, timeout: Option<Duration>) -> Request<T> {
     let mut request = Request::new(message);
     if let Some(timeout) = timeout {
-        request.set_timeout(timeout);
+        request.set_timeout(timeout.min(LONGEST_TIMEOUT));
     }
     request
 }

@@ -1,6 +1,7 @@
 //! `run_agent`: serve until a signal says stop.
 
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -134,9 +135,11 @@ fn to_error(py: Python<'_>, error: RunError) -> PyErr {
 /// Log lines of the agent go to standard error; a second call changes nothing.
 fn start_logging(level: &str) {
     let filter = EnvFilter::new(format!("warn,anyserve_agent={level}"));
+    let ansi = std::io::stderr().is_terminal();
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(false)
+        .with_ansi(ansi)
         .try_init();
 }

@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::raw::PyRaw;
 
@@ -88,29 +88,54 @@ pub(crate) fn from_python(
 }
 
 fn from_numbers(data: &Bound<'_, PyAny>, datatype: Datatype) -> PyResult<Converted> {
-    let numpy = data.py().import("numpy")?;
-    let wanted = dtype_name(datatype);
-    if !data.is_instance(&numpy.getattr("ndarray")?)? {
-        if datatype == Datatype::Bf16 {
-            return Err(PyTypeError::new_err(
-                "BF16 needs an array of bfloat16, or of uint16 that holds its bits",
-            ));
+    let array = py_array(data)?;
+    let (found, wanted) = (dtype(&array, "name")?, dtype_name(datatype));
+    if datatype == Datatype::Bf16 {
+        // Numbers are not bits: only what holds bits already will do.
+        if found == "bfloat16" || (found == wanted && array.is(data)) {
+            return from_array(&array, Some(datatype));
         }
-        return from_array(&numpy.call_method1("array", (data, wanted))?, Some(datatype));
+        return Err(PyTypeError::new_err(
+            "BF16 needs an array of bfloat16, or of uint16 that holds its bits",
+        ));
     }
-    let found = data.getattr("dtype")?.getattr("name")?.extract::<String>()?;
-    if found == wanted || (datatype == Datatype::Bf16 && found == "bfloat16") {
-        return from_array(data, Some(datatype));
+    from_array(&cast(&array, wanted)?, Some(datatype))
+}
+
+/// The array with that dtype. A cast keeps the kind, and an integer its value: nothing becomes another number.
+fn cast<'py>(array: &Bound<'py, PyAny>, wanted: &str) -> PyResult<Bound<'py, PyAny>> {
+    let py = array.py();
+    let numpy = py.import("numpy")?;
+    let integers = ["i", "u"];
+    let wanted_kind = numpy.call_method1("dtype", (wanted,))?.getattr("kind")?.extract::<String>()?;
+    let both_integers =
+        integers.contains(&wanted_kind.as_str()) && integers.contains(&dtype(array, "kind")?.as_str());
+    if both_integers || array.getattr("size")?.extract::<usize>()? == 0 {
+        let cast = array.call_method1("astype", (wanted,))?;
+        if !numpy.call_method1("array_equal", (&cast, array))?.extract::<bool>()? {
+            return Err(PyValueError::new_err(format!("a value does not fit {wanted}")));
+        }
+        return Ok(cast);
     }
-    // Same kind: a float64 array may become FP32, but never an integer.
-    let options = pyo3::types::PyDict::new(data.py());
+    let options = PyDict::new(py);
     options.set_item("casting", "same_kind")?;
-    from_array(&data.call_method("astype", (wanted,), Some(&options))?, Some(datatype))
+    options.set_item("copy", false)?;
+    array.call_method("astype", (wanted,), Some(&options)).map_err(|error| {
+        // Text that is no number is a value; everything else is of the wrong type.
+        match dtype(array, "kind").as_deref() {
+            Ok("U" | "S") => PyValueError::new_err(error.value(py).to_string()),
+            _ => error,
+        }
+    })
+}
+
+fn dtype(array: &Bound<'_, PyAny>, attribute: &str) -> PyResult<String> {
+    array.getattr("dtype")?.getattr(attribute)?.extract()
 }
 
 /// The bytes of an array, as `datatype` or as what its dtype says.
 fn from_array(array: &Bound<'_, PyAny>, datatype: Option<Datatype>) -> PyResult<Converted> {
-    let name = array.getattr("dtype")?.getattr("name")?.extract::<String>()?;
+    let name = dtype(array, "name")?;
     let of_dtype = || match name.as_str() {
         "bfloat16" => Some(Datatype::Bf16),
         name => DTYPES.iter().find(|(_, dtype)| *dtype == name).map(|(datatype, _)| *datatype),
@@ -122,7 +147,8 @@ fn from_array(array: &Bound<'_, PyAny>, datatype: Option<Datatype>) -> PyResult<
     })?;
     let shape = array.getattr("shape")?.extract()?;
     let numpy = array.py().import("numpy")?;
-    let contiguous = numpy.call_method1("ascontiguousarray", (array,))?;
+    let little_endian = array.getattr("dtype")?.call_method1("newbyteorder", ("<",))?;
+    let contiguous = numpy.call_method1("ascontiguousarray", (array, little_endian))?;
     let bytes = contiguous.call_method1("reshape", (-1,))?.call_method1("view", ("uint8",))?;
     Ok(Converted { datatype, shape, raw: copy(&bytes)? })
 }
@@ -195,12 +221,15 @@ fn put_elements(
     }
     let length = i64::try_from(data.len()?)?;
     match shape.get(depth) {
+        None if !raw.is_empty() => {
+            return Err(PyValueError::new_err("the nested lists of a BYTES tensor differ in depth"));
+        }
         None => shape.push(length),
         Some(&expected) if expected == length => {}
         Some(expected) => {
-            return Err(PyValueError::new_err(format!(
-                "the nested lists of a BYTES tensor differ in length: {expected} and {length}"
-            )));
+            let message =
+                format!("the nested lists of a BYTES tensor differ in length: {expected} and {length}");
+            return Err(PyValueError::new_err(message));
         }
     }
     for item in data.try_iter()? {

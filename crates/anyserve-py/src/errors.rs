@@ -1,7 +1,9 @@
 //! Rust errors to the exceptions of `anyserve.errors`, and the other way round.
 
+use std::time::Duration;
+
 use anyserve::client::ClientError;
-use anyserve::worker::FailureKind;
+use anyserve::worker::{Failure, FailureKind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyType;
@@ -44,25 +46,32 @@ const DEADLINE_EXCEEDED: i32 = 4;
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;
 
-/// How a handler's exception answers the request: the code it carries, or INTERNAL with its type.
-pub(crate) fn to_failure(py: Python<'_>, error: &PyErr) -> (FailureKind, String) {
+/// How a handler's exception answers the request: with the code it carries, or INTERNAL and its type.
+pub(crate) fn to_failure(py: Python<'_>, error: &PyErr) -> Failure {
     let value = error.value(py);
     let text = value.str().map_or_else(|_| "(no message)".to_owned(), |text| text.to_string());
-    if is_request_error(py, value).unwrap_or(false)
-        && let Ok(code) = value.getattr("code").and_then(|code| code.getattr("name"))
-        && let Ok(code) = code.extract::<String>()
-        && let Some(kind) = FailureKind::from_str_name(&code)
-    {
-        return (kind, text);
+    let traceback = traceback(py, error);
+    let request_error = is_request_error(py, value).unwrap_or(false);
+    if request_error && let Some(kind) = kind(value) {
+        let hint = value.getattr("retry_after").and_then(|hint| hint.extract::<Option<f64>>());
+        let retry_after = hint.ok().flatten().and_then(|hint| Duration::try_from_secs_f64(hint).ok());
+        return Failure { kind, message: text, traceback, retry_after };
     }
     let name = error.get_type(py).qualname().map_or_else(|_| "Exception".to_owned(), |name| name.to_string());
-    (FailureKind::Internal, format!("{name}: {text}"))
+    Failure { traceback, ..Failure::new(FailureKind::Internal, format!("{name}: {text}")) }
+}
+
+/// The status that a `RequestError` carries.
+fn kind(error: &Bound<'_, PyAny>) -> Option<FailureKind> {
+    let name = error.getattr("code").and_then(|code| code.getattr("name")).ok()?;
+    FailureKind::from_str_name(&name.extract::<String>().ok()?)
 }
 
 /// The exception with its traceback, as Python prints it.
-pub(crate) fn traceback(py: Python<'_>, error: &PyErr) -> String {
+fn traceback(py: Python<'_>, error: &PyErr) -> String {
     let format = || -> PyResult<String> {
-        let lines = py.import("traceback")?.call_method1("format_exception", (error.value(py),))?;
+        let parts = (error.get_type(py), error.value(py), error.traceback(py));
+        let lines = py.import("traceback")?.call_method1("format_exception", parts)?;
         Ok(lines.extract::<Vec<String>>()?.concat())
     };
     format().unwrap_or_else(|_| error.to_string())

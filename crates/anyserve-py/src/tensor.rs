@@ -67,9 +67,11 @@ impl PyTensor {
             });
         };
         if let Ok(contents) = data.cast::<PyContents>() {
-            let raw = contents.get().raw.clone();
             let datatype = datatype.unwrap_or(contents.get().datatype);
-            return Ok(Self { name, datatype, shape: shape.unwrap_or_default(), parameters, raw });
+            let shape = shape.unwrap_or_default();
+            let mut tensor = Self { name, datatype, shape, parameters, raw: Bytes::new() };
+            tensor.set_contents(contents)?;
+            return Ok(tensor);
         }
         let converted =
             array::from_python(data, datatype, shape).map_err(|error| in_tensor(data.py(), &name, &error))?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyserve::proto::inference::model_metadata_response::TensorMetadata;
 use anyserve::proto::worker::Capability;
-use anyserve::worker::{FailureKind, Request, Worker};
+use anyserve::worker::{Failure, FailureKind, Request, Worker};
 use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -111,11 +111,7 @@ impl From<Handler> for Ready {
 /// Runs the handler of one request and sends its answer. Fails only on what must end the worker.
 fn answer(py: Python<'_>, handlers: &[Ready], mut request: Request) -> PyResult<()> {
     let Some(handler) = handlers.get(request.capability()) else {
-        request.fail(
-            FailureKind::Internal,
-            "the agent named a handler that does not exist".into(),
-            String::new(),
-        );
+        request.fail(Failure::new(FailureKind::Internal, "the agent named a handler that does not exist"));
         return Ok(());
     };
     match call(py, handler, &mut request) {
@@ -128,13 +124,12 @@ fn answer(py: Python<'_>, handlers: &[Ready], mut request: Request) -> PyResult<
             Ok(())
         }
         Err(error) => {
-            let (kind, message) = errors::to_failure(py, &error);
-            let traceback = errors::traceback(py, &error);
-            if kind == FailureKind::Internal {
+            let failure = errors::to_failure(py, &error);
+            if failure.kind == FailureKind::Internal {
                 // The user's own log; the client hears only the message.
-                eprint!("handler {} failed:\n{traceback}", handler.name);
+                eprint!("handler {} failed:\n{}", handler.name, failure.traceback);
             }
-            request.fail(kind, message, traceback);
+            request.fail(failure);
             // SystemExit and KeyboardInterrupt mean the process, not the request.
             if error.is_instance_of::<PyException>(py) { Ok(()) } else { Err(error) }
         }

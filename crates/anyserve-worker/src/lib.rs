@@ -26,6 +26,7 @@
 
 mod claims;
 mod connect;
+mod failure;
 mod inbox;
 mod lead;
 mod request;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 use anyserve_proto::worker::{Capability, Hello, StartFailed, to_agent};
 
 pub use anyserve_proto::worker::failure::Kind as FailureKind;
+pub use failure::Failure;
 use lead::Shared;
 pub use request::Request;
 

@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_proto::tensor;
-use anyserve_proto::worker::{Failure, Reply, failure::Kind, to_agent};
+use anyserve_proto::worker::{Reply, failure::Kind, to_agent};
 use bytes::Bytes;
 use prost::Message;
 
+use crate::failure::Failure;
 use crate::inbox::Assigned;
 use crate::lead::Shared;
 
@@ -84,7 +85,7 @@ impl Request {
     /// A response that is not well formed, or over the agent's limit, becomes an error that says so.
     pub fn reply(mut self, response: ModelInferResponse, contents: &[Bytes]) {
         if let Err(message) = self.check(&response, contents) {
-            return self.fail(Kind::Internal, message, String::new());
+            return self.fail(Failure::new(Kind::Internal, message));
         }
         let payload_sizes = contents.iter().map(|content| content.len() as u64).collect();
         let reply = Reply { request: self.id, infer: Some(response), payload_sizes };
@@ -92,9 +93,12 @@ impl Request {
     }
 
     /// Answers with an error.
-    pub fn fail(mut self, kind: Kind, message: String, traceback: String) {
-        let failure = Failure { request: self.id, kind: kind.into(), message, traceback };
-        self.answer(to_agent::Message::Failure(failure), &[]);
+    pub fn fail(mut self, failure: Failure) {
+        self.answer_failure(failure);
+    }
+
+    fn answer_failure(&mut self, failure: Failure) {
+        self.answer(to_agent::Message::Failure(failure.into_message(self.id)), &[]);
     }
 
     fn answer(&mut self, message: to_agent::Message, payload: &[Bytes]) {
@@ -123,9 +127,8 @@ impl Request {
 impl Drop for Request {
     fn drop(&mut self) {
         if !self.answered {
-            let message = "the handler dropped the request without an answer".to_owned();
-            let failure = Failure { request: self.id, message, ..Default::default() };
-            self.answer(to_agent::Message::Failure(failure), &[]);
+            let message = "the handler dropped the request without an answer";
+            self.answer_failure(Failure::new(Kind::Internal, message));
         }
     }
 }

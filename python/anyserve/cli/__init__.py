@@ -20,9 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     run.add_to(commands)
     infer.add_to(commands)
-    options = parser.parse_args(arguments)
+    options, rest = parser.parse_known_args(arguments)
     try:
+        if rest and not ("take_rest" in options and options.take_rest(options, rest)):
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
         code: int = options.main(options)
+    except argparse.ArgumentTypeError as error:
+        parser.error(str(error))
     except AnyserveError as error:
         traceback = getattr(error, "traceback", "")
         if traceback:

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from ..client import Client
+from ..errors import InvalidArgumentError
 from .sizes import port, seconds
 
 __all__ = ["add_to"]
@@ -36,7 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="a request parameter"
     )
     parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="(default: %(default)g)")
-    parser.set_defaults(main=main)
+    parser.set_defaults(main=main, take_rest=_take_inputs)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -44,16 +45,28 @@ def main(options: argparse.Namespace) -> int:
     inputs = {name: _tensor(text) for name, text in options.inputs}
     parameters = {name: _json(text) for name, text in options.parameter}
     with Client(f"{options.host}:{options.port}") as client:
-        result = client.infer(
-            options.model,
-            inputs,
-            capability=dict(options.capability) or None,
-            timeout=options.timeout,
-            parameters=parameters,
-        )
+        try:
+            result = client.infer(
+                options.model,
+                inputs,
+                capability=dict(options.capability) or None,
+                timeout=options.timeout,
+                parameters=parameters,
+            )
+        except (TypeError, ValueError) as error:
+            # What was typed cannot be sent.
+            raise InvalidArgumentError(str(error)) from None
     for output in result.response.outputs:
         print(f"{output.name} {output.datatype} {list(output.shape)}: {_show(result[output.name])}")
     return 0
+
+
+def _take_inputs(options: argparse.Namespace, rest: list[str]) -> bool:
+    """Takes the inputs that argparse leaves over when an option stands between the model and them."""
+    if any(word.startswith("-") for word in rest):
+        return False
+    options.inputs = [*options.inputs, *map(_pair, rest)]
+    return True
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -14,6 +14,9 @@ from ..errors import TargetError
 
 __all__ = ["load"]
 
+# Where frames come from that are not the user's: this package, and the import system.
+_NOT_THE_USERS = (os.path.dirname(os.path.dirname(__file__)) + os.sep, importlib.__file__, "<frozen importlib")
+
 
 def load(target: str, *, factory: bool) -> AnyServe:
     """Imports the application that ``target`` names, or calls the factory that it names.
@@ -77,7 +80,7 @@ def _failed(what: str, error: BaseException) -> TargetError:
 
 def _drop_own_frames(error: traceback.TracebackException) -> None:
     """Leaves the user's own frames: not ours, not those of the import system."""
-    user = [frame for frame in error.stack if frame.filename != __file__ and "importlib" not in frame.filename]
+    user = [frame for frame in error.stack if not frame.filename.startswith(_NOT_THE_USERS)]
     error.stack[:] = user
     for chained in (error.__cause__, error.__context__):
         if chained is not None:

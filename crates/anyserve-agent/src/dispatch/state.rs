@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyserve_channel::Sender;
 use anyserve_core::scheduler::{Assignment, Cancelled, Orphan, PoolId, Rejection, RequestId, Time, WorkerId};
@@ -197,12 +197,12 @@ impl State {
         debug: bool,
         now: Time,
     ) -> Result<(), Violation> {
-        let kind = failure.kind();
+        let (kind, retry_after) = (failure.kind(), failure.retry_after_ms.map(Duration::from_millis));
         let mut message = failure.message;
         if debug && !failure.traceback.is_empty() {
             message = format!("{message}\n{}", failure.traceback);
         }
-        self.complete(worker, failure.request, Err(Failure::Handler { kind, message }), now)
+        self.complete(worker, failure.request, Err(Failure::Handler { kind, message, retry_after }), now)
     }
 
     pub(super) fn returned(

@@ -109,6 +109,8 @@ async fn connection(
         .max_frame_size(MAX_FRAME_SIZE)
         .max_send_buf_size(SEND_BUFFER)
         .max_concurrent_streams(MAX_STREAMS)
+        // A client that cancels all it has asked for must not lose the connection by it.
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .keep_alive_interval(KEEP_ALIVE)
         .serve_connection(io.clone(), edge);
     let mut connection = std::pin::pin!(connection);

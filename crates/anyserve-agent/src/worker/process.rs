@@ -19,6 +19,10 @@ use crate::config::WorkerCommand;
 /// How long a process may take to end after its channel closed, before it is killed.
 const END_GRACE: Duration = Duration::from_secs(1);
 
+/// How long the channel of a process that has ended is read on. It ends with the process, unless a child of the
+/// worker's holds it open.
+const LAST_MESSAGES: Duration = Duration::from_millis(100);
+
 /// Kernel buffer for each direction of the channel; the kernel cuts it to what it allows.
 const SOCKET_BUFFER: usize = 4 << 20;
 
@@ -67,6 +71,12 @@ impl Process {
             // Then nothing can be assumed not to have started.
             Err(_) => u64::MAX,
         }
+    }
+
+    /// Returns once the process has ended, and its last messages had time to be read.
+    pub(super) async fn ended(&mut self) {
+        let _ = self.child.wait().await;
+        tokio::time::sleep(LAST_MESSAGES).await;
     }
 
     /// Waits a moment for the process to end by itself, then kills it; none if it had to be killed.

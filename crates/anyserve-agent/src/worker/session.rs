@@ -45,6 +45,7 @@ pub(super) async fn run(
     let (sender, mut receiver) =
         anyserve_channel::split::<ToAgent>(stream, config.max_message_size as u64 + FRAME_OVERHEAD);
     let sender = Arc::new(sender);
+    let mut ready = false;
     let talk = async {
         let start = tokio::time::timeout(config.start_timeout, receive_hello(&mut receiver)).await;
         let declaration = start.unwrap_or(Err(WorkerExit::StartTimedOut(config.start_timeout)))?;
@@ -54,6 +55,7 @@ pub(super) async fn run(
         dispatcher
             .worker_ready(id, declaration, Link::new(Arc::clone(&sender), kill))
             .map_err(|error| WorkerExit::Refused(error.to_string()))?;
+        ready = true;
         on_ready();
         tokio::select! {
             exit = receive_answers(dispatcher, id, &mut receiver) => Err(exit),
@@ -63,9 +65,13 @@ pub(super) async fn run(
     let exit = tokio::select! {
         Err::<(), _>(exit) = talk => exit,
         () = sender.drive() => WorkerExit::Disconnected,
+        () = process.ended() => WorkerExit::Disconnected,
         () = end.stop.cancelled() => WorkerExit::Stopped,
     };
-    if matches!(exit, WorkerExit::Stopped) {
+    if matches!(exit, WorkerExit::Stopped) && !ready {
+        // It has nothing to finish, and does not listen while it loads the application.
+        process.kill().await;
+    } else if matches!(exit, WorkerExit::Stopped) {
         tokio::select! {
             () = stop_politely(&sender, &mut receiver) => {}
             () = end.kill.cancelled() => process.kill().await,

@@ -11,7 +11,7 @@ use anyserve::proto::inference::model_infer_request::InferInputTensor;
 use anyserve::proto::inference::model_infer_response::InferOutputTensor;
 use anyserve::proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve::proto::worker::Capability;
-use anyserve::worker::{FailureKind, Worker};
+use anyserve::worker::{Failure, FailureKind, Worker};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -40,7 +40,7 @@ fn worker_process() {
                 let response = ModelInferResponse { outputs: outputs.collect(), ..Default::default() };
                 request.reply(response, &contents);
             }
-            1 => request.fail(FailureKind::NotFound, "no such thing".to_owned(), String::new()),
+            1 => request.fail(Failure::new(FailureKind::NotFound, "no such thing")),
             2 => std::process::exit(3),
             _ => drop(request),
         }

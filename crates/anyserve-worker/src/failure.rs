@@ -1,0 +1,37 @@
+//! How a handler says that there is no response.
+
+use std::time::Duration;
+
+use anyserve_proto::worker::Failure as Message;
+use anyserve_proto::worker::failure::Kind;
+
+/// Why a request gets no response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The status that the client sees.
+    pub kind: Kind,
+    /// What was wrong, and what would be right.
+    pub message: String,
+    /// Where it happened, for an agent that passes it on; or empty.
+    pub traceback: String,
+    /// After which trying again makes sense.
+    pub retry_after: Option<Duration>,
+}
+
+impl Failure {
+    /// A failure without a traceback or a hint.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), traceback: String::new(), retry_after: None }
+    }
+
+    pub(crate) fn into_message(self, request: u64) -> Message {
+        let millis = |hint: Duration| u64::try_from(hint.as_millis()).unwrap_or(u64::MAX);
+        Message {
+            request,
+            kind: self.kind.into(),
+            message: self.message,
+            traceback: self.traceback,
+            retry_after_ms: self.retry_after.map(millis),
+        }
+    }
+}
