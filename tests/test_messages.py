@@ -93,8 +93,9 @@ def test_a_missing_tensor_is_a_key_error_that_names_what_is_there() -> None:
 @pytest.mark.parametrize("field", FIELDS)
 def test_elements_are_in_the_list_of_their_datatype_and_no_other(field: str) -> None:
     datatype = FIELDS[field]
-    data: list[Any] = ["a", "b"] if datatype == "BYTES" else [1, 0]
-    expected: list[Any] = [b"a", b"b"] if datatype == "BYTES" else data
+    special: dict[str, list[Any]] = {"BYTES": ["a", "b"], "BOOL": [True, False]}
+    data = special.get(datatype, [1, 0])
+    expected = [b"a", b"b"] if datatype == "BYTES" else data
     tensor = Tensor("x", data, datatype=datatype)
     for other in FIELDS:
         wanted = expected if other == field else []

@@ -34,6 +34,9 @@ const CONNECTION_WINDOW: u32 = 16 << 20;
 /// seconds.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(99_999_999);
 
+/// How many cancelled calls a connection remembers, so that it knows their late answers.
+const REMEMBERED_RESETS: usize = 1024;
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -94,6 +97,9 @@ impl Client {
             .tcp_nodelay(true)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            // Answers to calls that were cancelled in the meantime are no reason to end the connection.
+            .http2_max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .http2_max_local_error_reset_streams(None)
             .connect_lazy();
         let grpc = GrpcInferenceServiceClient::new(channel)
             .max_decoding_message_size(usize::MAX)
