@@ -78,7 +78,11 @@ impl Agent {
         let serve = async {
             tokio::select! {
                 ready = wait_until_ready(events) => ready?,
-                () = shutdown.drain.cancelled() => return Ok(()),
+                () = shutdown.drain.cancelled() => {
+                    // Some workers may be serving already.
+                    drain(&dispatcher, config.drain_timeout).await;
+                    return Ok(());
+                }
             }
             let capabilities = dispatcher.capabilities();
             on_ready(Served { address, workers: config.workers, capabilities });

@@ -19,6 +19,13 @@ const ALIGNMENT: usize = 64;
 
 static PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
 
+/// The most bytes that a frame takes for a message of that size, and these contents.
+pub fn framed_size(message: usize, contents: &[Bytes]) -> u64 {
+    // Each content has its size in the message, and may be padded.
+    let content = |content: &Bytes| content.len() + 10 + ALIGNMENT;
+    (HEAD + 64 + message + contents.iter().map(content).sum::<usize>()) as u64
+}
+
 /// A frame as the pieces to write, in order.
 pub(crate) fn encode(message: &impl Message, payload: &[Bytes]) -> Result<Vec<Bytes>, ChannelError> {
     let content_len: usize = payload.iter().map(Bytes::len).sum();

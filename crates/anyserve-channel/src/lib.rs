@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tokio::net::UnixStream;
 
-pub use frame::{Payload, split_payload};
+pub use frame::{Payload, framed_size, split_payload};
 pub use receiver::Receiver;
 pub use sender::Sender;
 
@@ -21,6 +21,9 @@ pub const WORKER_VARIABLE: &str = "ANYSERVE_WORKER";
 /// The path of the file in which a worker notes the sequence number of the assignment it started last: 8 bytes,
 /// little-endian. The agent reads it after the worker's death, to know what had not been started.
 pub const CLAIM_FILE_VARIABLE: &str = "ANYSERVE_CLAIM_FILE";
+
+/// How much larger than the largest message a frame may be: for lengths and padding.
+pub const FRAME_OVERHEAD: u64 = 1 << 20;
 
 /// Why a channel cannot go on.
 #[derive(Debug, thiserror::Error)]

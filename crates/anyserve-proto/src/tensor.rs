@@ -181,6 +181,10 @@ pub fn normalize(request: &mut ModelInferRequest) -> Result<(), RequestError> {
     if let Some(twice) = request.inputs.iter().find(|input| !names.insert(&input.name)) {
         return Err(RequestError::Duplicate { kind: "input", name: twice.name.clone() });
     }
+    let mut names = HashSet::with_capacity(request.outputs.len());
+    if let Some(twice) = request.outputs.iter().find(|output| !names.insert(&output.name)) {
+        return Err(RequestError::Duplicate { kind: "requested output", name: twice.name.clone() });
+    }
     let inputs = request.inputs.iter_mut().map(|input| TensorParts {
         kind: "input",
         name: &input.name,

@@ -5,6 +5,15 @@ use std::time::Duration;
 use anyserve_proto::worker::Failure as Message;
 use anyserve_proto::worker::failure::Kind;
 
+/// The longest message and the longest traceback that are sent, in bytes.
+const LONGEST_TEXT: usize = 64 * 1024;
+
+fn cut(mut text: String) -> String {
+    let end = (0..=LONGEST_TEXT.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
+    text.truncate(end.unwrap_or(0));
+    text
+}
+
 /// Why a request gets no response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -24,13 +33,14 @@ impl Failure {
         Self { kind, message: message.into(), traceback: String::new(), retry_after: None }
     }
 
+    /// A message and a traceback of any length would make a frame of any length: they are cut.
     pub(crate) fn into_message(self, request: u64) -> Message {
         let millis = |hint: Duration| u64::try_from(hint.as_millis()).unwrap_or(u64::MAX);
         Message {
             request,
             kind: self.kind.into(),
-            message: self.message,
-            traceback: self.traceback,
+            message: cut(self.message),
+            traceback: cut(self.traceback),
             retry_after_ms: self.retry_after.map(millis),
         }
     }

@@ -33,8 +33,8 @@ pub(crate) struct State {
     /// The largest response that the agent takes, once it has answered the hello.
     max_message_size: Option<u64>,
     stopping: bool,
-    /// A thread waits for the leader to bring something.
-    waiting: bool,
+    /// Threads that wait for the leader to bring something.
+    waiting: usize,
 }
 
 impl Assigned {
@@ -50,19 +50,19 @@ impl Inbox {
         state.unstarted.push_back(assigned);
         let waiting = state.waiting;
         drop(state);
-        if waiting {
+        if waiting > 0 {
             self.changed.notify_one();
         }
     }
 
     /// Waits until something arrives or the leader gives up the lead.
     pub(crate) fn wait(&self, mut state: MutexGuard<'_, State>) {
-        state.waiting = true;
-        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner).waiting = false;
+        state.waiting += 1;
+        self.changed.wait(state).unwrap_or_else(PoisonError::into_inner).waiting -= 1;
     }
 
     pub(crate) fn has_waiter(&self) -> bool {
-        self.lock().waiting
+        self.lock().waiting > 0
     }
 
     /// Lets a thread that waits look again.

@@ -80,8 +80,9 @@ impl Shared {
     /// Waits until `take` finds what it looks for; none once the worker is to stop.
     pub(crate) fn wait_for<T>(&self, take: impl Fn(&mut State) -> Option<T>) -> Option<T> {
         let found = self.wait(take);
-        self.progress.fetch_add(1, Ordering::Relaxed);
-        if self.watcher_sleeps.load(Ordering::Relaxed)
+        // Ordered against the watcher, which looks at them the other way round before it sleeps.
+        self.progress.fetch_add(1, Ordering::SeqCst);
+        if self.watcher_sleeps.load(Ordering::SeqCst)
             && let Some(watcher) = self.watcher.get()
         {
             watcher.unpark();
@@ -183,9 +184,11 @@ pub(crate) fn watch(shared: &Shared) {
         seen = progress;
         if idle_looks == IDLE_LOOKS {
             idle_looks = 0;
-            shared.watcher_sleeps.store(true, Ordering::Relaxed);
-            std::thread::park();
-            shared.watcher_sleeps.store(false, Ordering::Relaxed);
+            shared.watcher_sleeps.store(true, Ordering::SeqCst);
+            if shared.progress.load(Ordering::SeqCst) == seen {
+                std::thread::park();
+            }
+            shared.watcher_sleeps.store(false, Ordering::SeqCst);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use anyserve_channel::{FRAME_OVERHEAD, framed_size};
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_proto::tensor;
 use anyserve_proto::worker::{Reply, failure::Kind, to_agent};
@@ -117,7 +118,8 @@ impl Request {
         }
         let size = response.encoded_len() + contents.iter().map(Bytes::len).sum::<usize>();
         let limit = self.shared.inbox.max_message_size();
-        if size as u64 > limit {
+        let framed = framed_size(response.encoded_len(), contents);
+        if size as u64 > limit || framed > limit.saturating_add(FRAME_OVERHEAD) {
             return Err(format!("a response of {size} bytes is over the limit of {limit}"));
         }
         Ok(())

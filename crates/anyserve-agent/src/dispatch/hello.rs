@@ -8,6 +8,9 @@ use anyserve_core::{Capability, CapabilityError};
 use anyserve_proto::inference::model_metadata_response::TensorMetadata;
 use anyserve_proto::worker::Hello;
 
+/// The most capabilities, and the most requests at once, that a worker may claim.
+const MOST: usize = 1024;
+
 /// What a worker serves.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Declaration {
@@ -28,6 +31,10 @@ pub(crate) struct Described {
 pub(crate) enum HelloError {
     #[error("it speaks version {found} of the worker protocol, this agent speaks {expected}")]
     Version { found: u32, expected: u32 },
+    #[error(
+        "it serves {found} capabilities with a concurrency of {concurrency}; at most {MOST} of each are taken"
+    )]
+    TooMuch { found: usize, concurrency: u32 },
     #[error("it serves no capability")]
     NoCapabilities,
     #[error(transparent)]
@@ -47,6 +54,10 @@ impl TryFrom<Hello> for Declaration {
         let expected = anyserve_proto::WORKER_PROTOCOL_VERSION;
         if hello.protocol_version != expected {
             return Err(HelloError::Version { found: hello.protocol_version, expected });
+        }
+        let (found, concurrency) = (hello.capabilities.len(), hello.concurrency);
+        if found > MOST || concurrency as usize > MOST {
+            return Err(HelloError::TooMuch { found, concurrency });
         }
         let mut capabilities: Vec<Described> = Vec::with_capacity(hello.capabilities.len());
         for declared in hello.capabilities {

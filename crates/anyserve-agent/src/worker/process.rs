@@ -19,6 +19,9 @@ use crate::config::WorkerCommand;
 /// How long a process may take to end after its channel closed, before it is killed.
 const END_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a killed process is waited for.
+const KILL_GRACE: Duration = Duration::from_secs(5);
+
 /// How long the channel of a process that has ended is read on. It ends with the process, unless a child of the
 /// worker's holds it open.
 const LAST_MESSAGES: Duration = Duration::from_millis(100);
@@ -89,7 +92,10 @@ impl Process {
     /// Kills the process and its group, and reaps it.
     pub(super) async fn kill(&mut self) {
         self.kill_group();
-        let _ = self.child.wait().await;
+        // Stuck in a driver, a process outlives even SIGKILL; nobody else should wait for it.
+        if tokio::time::timeout(KILL_GRACE, self.child.wait()).await.is_err() {
+            tracing::error!(pid = self.child.id(), "a killed worker does not die; going on without it");
+        }
     }
 
     fn kill_group(&self) {

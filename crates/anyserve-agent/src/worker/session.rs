@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyserve_channel::{Receiver, Sender};
+use anyserve_channel::{ChannelError, FRAME_OVERHEAD, Receiver, Sender};
 use anyserve_core::scheduler::WorkerId;
 use anyserve_proto::worker::{Stop, ToAgent, ToWorker, Welcome, to_agent, to_worker};
 use tokio::sync::oneshot;
@@ -16,9 +16,6 @@ use crate::dispatch::{Declaration, Dispatcher, Link};
 
 /// How long a worker that was told to stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(5);
-
-/// Room in a frame beside the contents of a largest message.
-const FRAME_OVERHEAD: u64 = 1 << 20;
 
 /// How a session is ended from outside.
 #[derive(Clone, Copy, Debug)]
@@ -86,7 +83,7 @@ pub(super) async fn run(
 async fn receive_hello(receiver: &mut Receiver<ToAgent>) -> Result<Declaration, WorkerExit> {
     let message = match receiver.receive().await {
         Ok(Some((message, _))) => message.message,
-        Ok(None) => return Err(WorkerExit::Disconnected),
+        Ok(None) | Err(ChannelError::Truncated) => return Err(WorkerExit::Disconnected),
         Err(error) => return Err(WorkerExit::Malformed(error.to_string())),
     };
     match message {
@@ -109,7 +106,7 @@ async fn receive_answers(
     loop {
         let (message, payload) = match receiver.receive().await {
             Ok(Some(frame)) => frame,
-            Ok(None) => return WorkerExit::Disconnected,
+            Ok(None) | Err(ChannelError::Truncated) => return WorkerExit::Disconnected,
             Err(error) => return WorkerExit::Malformed(error.to_string()),
         };
         if let Err(violation) = dispatcher.receive(id, message, payload) {

@@ -171,6 +171,7 @@ impl Scheduler {
         let queue = self.queues.find(query, offers).ok_or(Rejection::NoMatch)?;
         self.arrivals += 1;
         let request = Request { queue, arrival: self.arrivals, retried: false, cancelled: false };
+        self.queues.hold(queue);
         self.queues.push(queue, request.arrival, id);
         self.requests.insert(id, request);
         Ok(())
@@ -200,7 +201,7 @@ impl Scheduler {
     /// None if the worker does not hold that request.
     pub fn complete(&mut self, worker: WorkerId, request: RequestId, now: Time) -> Option<bool> {
         self.with_worker(worker, |worker| worker.complete(request, now))??;
-        self.requests.remove(&request).map(|request| !request.cancelled)
+        self.forget(request).map(|request| !request.cancelled)
     }
 
     /// A worker answered a recall or a cancellation: it will not start these requests.
@@ -229,7 +230,7 @@ impl Scheduler {
             return Cancelled::Unknown;
         };
         if self.queues.remove(request.queue, request.arrival) {
-            self.requests.remove(&id);
+            self.forget(id);
             return Cancelled::Queued;
         }
         request.cancelled = true;
@@ -256,7 +257,7 @@ impl Scheduler {
                 if !request.cancelled {
                     orphans.push(Orphan::Lost(held.request));
                 }
-                self.requests.remove(&held.request);
+                self.forget(held.request);
                 continue;
             }
             request.retried |= started;
@@ -345,10 +346,17 @@ impl Scheduler {
             return;
         };
         if request.cancelled {
-            self.requests.remove(&id);
+            self.forget(id);
         } else {
             self.queues.push(request.queue, request.arrival, id);
         }
+    }
+
+    /// A request has ended.
+    fn forget(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.requests.remove(&id)?;
+        self.queues.release(request.queue);
+        Some(request)
     }
 
     /// Changes a worker and keeps its pool's order by load true.

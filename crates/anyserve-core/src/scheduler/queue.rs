@@ -6,7 +6,7 @@ use super::{Offer, PoolId, RequestId};
 use crate::capability::Query;
 
 /// Empty queues that are kept, so that a query that comes again is not matched again.
-const KEPT_EMPTY: usize = 1024;
+const KEPT_EMPTY: usize = if cfg!(test) { 2 } else { 1024 };
 
 /// All queues.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(super) struct Queues {
 pub(super) struct Queue {
     query: Query,
     waiting: BTreeMap<u64, RequestId>,
+    /// Requests that wait here or may come back here: the queue stays as long as there are any.
+    unfinished: usize,
     /// The pools that can serve it, each with the index of its matching offer.
     eligible: Vec<(PoolId, usize)>,
 }
@@ -64,7 +66,7 @@ impl Queues {
             return None;
         }
         self.drop_empty();
-        let queue = Queue { query: query.clone(), waiting: BTreeMap::new(), eligible };
+        let queue = Queue { query: query.clone(), waiting: BTreeMap::new(), unfinished: 0, eligible };
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot] = queue;
             slot
@@ -79,6 +81,16 @@ impl Queues {
     /// A queue by its index.
     pub(super) fn get(&self, slot: usize) -> &Queue {
         &self.slots[slot]
+    }
+
+    /// A new request belongs to the queue.
+    pub(super) fn hold(&mut self, slot: usize) {
+        self.slots[slot].unfinished += 1;
+    }
+
+    /// One of the queue's requests has ended.
+    pub(super) fn release(&mut self, slot: usize) {
+        self.slots[slot].unfinished -= 1;
     }
 
     /// Adds a request at the place of its arrival.
@@ -137,7 +149,7 @@ impl Queues {
         }
         let (slots, free) = (&self.slots, &mut self.free);
         self.by_query.retain(|_, &mut slot| {
-            let keep = !slots[slot].waiting.is_empty();
+            let keep = slots[slot].unfinished > 0;
             if !keep {
                 free.push(slot);
             }

@@ -15,7 +15,7 @@ fn query(name: &str) -> Query {
 
 fn offer(name: &str) -> Offer {
     Offer {
-        capability: Capability::new([("type", Text::from(name))]).unwrap(),
+        capability: Capability::new([("type", name.into()), ("size", Text::from("s"))]).unwrap(),
         idempotent: false,
         timeout: None,
     }
@@ -32,6 +32,16 @@ fn one_pool(workers: u64) -> Scheduler {
 
 fn submit(scheduler: &mut Scheduler, id: u64, name: &str) {
     scheduler.submit(RequestId(id), &query(name)).unwrap();
+}
+
+/// More queries than empty queues are kept.
+fn one_of_many_queries(choice: u8) -> Query {
+    let (size, name) = (("size", Text::from("s")), ["echo", "add"][usize::from(choice % 2)]);
+    match choice / 2 {
+        0 => query(name),
+        1 => Query::new([("type", name.into()), size]).unwrap(),
+        _ => Query::new([size]).unwrap(),
+    }
 }
 
 fn drain(scheduler: &mut Scheduler, now: Time) -> Vec<(u64, u64)> {
@@ -170,7 +180,7 @@ fn a_full_queue_and_an_unknown_query_are_refused() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit(bool),
+    Submit(u8),
     Complete(usize),
     Cancel(usize),
     Kill { worker: usize, started: usize },
@@ -181,7 +191,7 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        4 => any::<bool>().prop_map(Step::Submit),
+        4 => (0..6_u8).prop_map(Step::Submit),
         4 => any::<usize>().prop_map(Step::Complete),
         1 => any::<usize>().prop_map(Step::Cancel),
         1 => any::<(usize, usize)>().prop_map(|(worker, started)| Step::Kill { worker, started }),
@@ -209,9 +219,9 @@ proptest! {
             now += 5;
             let alive: Vec<_> = workers.keys().copied().collect();
             match step {
-                Step::Submit(echo) => {
+                Step::Submit(choice) => {
                     ids += 1;
-                    if scheduler.submit(RequestId(ids), &query(if echo { "echo" } else { "add" })).is_ok() {
+                    if scheduler.submit(RequestId(ids), &one_of_many_queries(choice)).is_ok() {
                         open.insert(ids);
                     }
                 }
