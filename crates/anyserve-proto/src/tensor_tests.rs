@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inference::InferTensorContents;
-use crate::inference::model_infer_request::InferInputTensor;
+use crate::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 
 fn input(datatype: &str, shape: &[i64], contents: Option<InferTensorContents>) -> InferInputTensor {
     InferInputTensor {
@@ -88,6 +88,14 @@ fn errors_name_what_was_wrong_and_what_would_be_right() {
     assert_eq!(message(twice.clone()), "1 inputs, but 2 raw_input_contents; there must be one for each");
     twice.inputs.push(twice.inputs[0].clone());
     assert_eq!(message(twice), "input 'x' is there twice; names must be unique");
+}
+
+#[test]
+fn an_output_that_is_requested_twice_is_refused() {
+    let mut request = raw("UINT8", &[1], &[0]);
+    request.outputs = vec![InferRequestedOutputTensor { name: "y".to_owned(), ..Default::default() }; 2];
+    let error = normalize(&mut request).unwrap_err();
+    assert_eq!(error.to_string(), "requested output 'y' is there twice; names must be unique");
 }
 
 #[test]

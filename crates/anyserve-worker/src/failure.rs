@@ -45,3 +45,17 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_are_cut_where_a_character_ends() {
+        let failure = Failure::new(Kind::Internal, "é".repeat(LONGEST_TEXT)).into_message(1);
+        assert_eq!(failure.message.len(), LONGEST_TEXT);
+        let failure = Failure::new(Kind::Internal, format!("a{}", "é".repeat(LONGEST_TEXT))).into_message(1);
+        assert_eq!(failure.message.len(), LONGEST_TEXT - 1);
+        assert_eq!(Failure::new(Kind::Internal, "short").into_message(1).message, "short");
+    }
+}
