@@ -122,9 +122,19 @@ fn write_pairs(pairs: &Pairs, formatter: &mut fmt::Formatter<'_>) -> fmt::Result
     formatter.write_str("{")?;
     for (index, (key, value)) in pairs.iter().enumerate() {
         let separator = if index == 0 { "" } else { ", " };
-        write!(formatter, "{separator}{key}: {value}")?;
+        // Quoted where it could be taken for something else, or break the line.
+        if is_plain(value) {
+            write!(formatter, "{separator}{key}: {value}")?;
+        } else {
+            write!(formatter, "{separator}{key}: {value:?}")?;
+        }
     }
     formatter.write_str("}")
+}
+
+fn is_plain(value: &str) -> bool {
+    let special = |character: char| character.is_control() || ",{}\"\\".contains(character);
+    !value.is_empty() && value.trim() == value && !value.contains(special)
 }
 
 fn canonical<K: AsRef<str>>(pairs: impl IntoIterator<Item = (K, Value)>) -> Result<Pairs, CapabilityError> {
@@ -208,5 +218,7 @@ mod tests {
     fn it_prints_its_pairs_by_key() {
         let chat = capability(&[("type", "chat".into()), ("model", "llama".into())]).unwrap();
         assert_eq!(chat.to_string(), "{model: llama, type: chat}");
+        let odd = capability(&[("a", "x, b: y".into()), ("c", "".into()), ("d", "1\n2\\n".into())]).unwrap();
+        assert_eq!(odd.to_string(), r#"{a: "x, b: y", c: "", d: "1\n2\\n"}"#);
     }
 }

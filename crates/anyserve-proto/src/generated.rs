@@ -3,7 +3,6 @@
     missing_docs,
     unreachable_pub,
     clippy::pedantic,
-    clippy::large_enum_variant,
     clippy::allow_attributes,
     reason = "generated code; the meaning of each message stands in proto/"
 )]

@@ -4,101 +4,57 @@
 //! bound to a worker as late as possible: when the worker has a credit for it. The caller reports what happens
 //! (`submit`, `complete`, `worker_gone`, …) and then takes assignments by [`Scheduler::next`] until there are none.
 //!
-//! A worker has one credit for each request it runs at once, and, while its handlers are so fast that the way between
-//! agent and worker would dominate, a few more, so that the next request is there when one ends. Such a
-//! *parked* request is taken back ([`Action::Recall`]) as soon as it waits behind a handler that turned out slow while
-//! another worker is free.
+//! The best request goes first: by priority, then by the time when it is due (its arrival and the offer's SLO, or its
+//! own deadline if that is sooner), then by arrival. One that cannot be in time any more makes way for those that can.
+//! So that nothing starves, every eighth assignment goes to the request that has waited longest, if that is longer than
+//! [`AGEING`].
+//!
+//! A worker has one credit for each batch of requests it runs at once, and, while its handlers are so fast that the way
+//! between agent and worker would dominate, a few more, so that the next request is there when one ends. Such a *parked*
+//! request is taken back ([`Action::Recall`]) as soon as it waits behind a handler that turned out slow while another
+//! worker is free.
 
+mod admission;
+mod backlog;
+mod clock;
+mod line;
+mod moves;
+mod pick;
+mod place;
+mod pool;
 mod queue;
+mod ranking;
+mod request;
+mod tournament;
+mod types;
+mod usage;
 mod worker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use crate::capability::{Capability, Query};
+use foldhash::fast::FixedState;
+
+use crate::capability::Query;
+use backlog::Share;
+use clock::Timer;
+use pick::Candidate;
+use place::Place;
+pub use place::Priority;
+use pool::Pool;
 use queue::{Queue, Queues};
+use request::{Request, Requests};
+pub use types::{
+    Action, Ask, Assignment, Cancelled, Offer, OfferId, Orphan, PoolId, Rejection, RequestId, Time, WorkerId,
+};
 pub use worker::RECALL_AFTER;
-use worker::Worker;
+use worker::{Batch, Worker};
 
-/// A point in time: how long after a moment of the caller's choice.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Time(pub Duration);
+/// A request that has waited this long has its turn after at most [`AGED_TURN`] assignments for each that is older.
+pub const AGEING: Duration = Duration::from_secs(5);
 
-/// A request, by the number that the caller gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub u64);
-
-/// A worker process, by the number that the caller gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(pub u64);
-
-/// A set of identical workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PoolId(usize);
-
-/// One capability of a pool, and what holds for its handler.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// What it serves.
-    pub capability: Capability,
-    /// A request may run again after the worker died with it.
-    pub idempotent: bool,
-    /// How long the handler may run before it counts as hung.
-    pub timeout: Option<Duration>,
-}
-
-/// Send this request to that worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Assignment {
-    /// The request.
-    pub request: RequestId,
-    /// The worker, which has a credit for it.
-    pub worker: WorkerId,
-    /// Index of the offer in the worker's pool.
-    pub offer: usize,
-    /// Counts the worker's assignments from 1.
-    pub sequence: u64,
-}
-
-/// Why a request was not queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// No pool has a capability that the query matches.
-    #[error("no capability matches")]
-    NoMatch,
-    /// As many requests wait as may.
-    #[error("{0} requests are waiting already, as many as may")]
-    QueueFull(usize),
-}
-
-/// Where a cancelled request was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cancelled {
-    /// In a queue; it is forgotten.
-    Queued,
-    /// With this worker, which keeps the credit until it reports back.
-    Assigned(WorkerId),
-    /// Nowhere: it had ended.
-    Unknown,
-}
-
-/// What becomes of a request whose worker is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Orphan {
-    /// It waits again, in its old place.
-    Requeued(RequestId),
-    /// It may have run, and must not run twice.
-    Lost(RequestId),
-}
-
-/// What the passing of time asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// Ask the worker for what it has not started: another one is free.
-    Recall(WorkerId),
-    /// The handler has run longer than its offer's timeout.
-    Hung(WorkerId, RequestId),
-}
+/// Every so many assignments of a pool, the request that has waited longest goes first.
+pub const AGED_TURN: u64 = 8;
 
 /// The queues, the pools and their workers.
 #[derive(Debug)]
@@ -106,26 +62,14 @@ pub struct Scheduler {
     max_waiting: usize,
     pools: Vec<Pool>,
     queues: Queues,
-    workers: HashMap<WorkerId, Worker>,
-    requests: HashMap<RequestId, Request>,
+    workers: HashMap<WorkerId, Worker, FixedState>,
+    requests: Requests,
+    timers: BTreeSet<(Time, Timer)>,
+    /// The offers whose batches may wait for more requests.
+    delayed: Vec<OfferId>,
     arrivals: u64,
-}
-
-#[derive(Debug)]
-struct Pool {
-    offers: Vec<Offer>,
-    /// By load, so that the first is the freest.
-    workers: std::collections::BTreeSet<(i64, WorkerId)>,
-}
-
-#[derive(Debug)]
-struct Request {
-    queue: usize,
-    /// Its place in every queue order: earlier first, also after it was requeued.
-    arrival: u64,
-    retried: bool,
-    /// The client is gone: nobody waits for the answer.
-    cancelled: bool,
+    /// No more requests come: batches need not wait for them.
+    closing: bool,
 }
 
 impl Scheduler {
@@ -135,90 +79,166 @@ impl Scheduler {
             max_waiting,
             pools: Vec::new(),
             queues: Queues::default(),
-            workers: HashMap::new(),
-            requests: HashMap::new(),
+            workers: HashMap::default(),
+            requests: Requests::default(),
+            timers: BTreeSet::new(),
+            delayed: Vec::new(),
             arrivals: 0,
+            closing: false,
         }
     }
 
     /// Adds a pool without workers; requests for its offers may wait from now on.
     pub fn add_pool(&mut self, offers: Vec<Offer>) -> PoolId {
-        let pool = PoolId(self.pools.len());
-        self.queues.add_pool(pool, &offers);
-        self.pools.push(Pool { offers, workers: std::collections::BTreeSet::new() });
-        pool
+        let id = PoolId(self.pools.len());
+        let mut pool = Pool::new(offers);
+        self.queues.add_pool(id, &mut pool);
+        for request in self.queues.of_pool(id).flat_map(Queue::requests) {
+            if let Some(request) = self.requests.get(request) {
+                pool.backlog.add(&request.share, request.arrived);
+            }
+        }
+        for (index, lane) in pool.lanes.iter_mut().enumerate() {
+            let offer = OfferId { pool: id, index };
+            let waiting = self.queues.of_offer(offer).flat_map(Queue::requests);
+            let numbered =
+                waiting.filter_map(|request| Some((self.requests.get(request)?.place.number(), request)));
+            let in_order: BTreeSet<_> = numbered.collect();
+            for (number, request) in in_order {
+                lane.arrived(number, request);
+            }
+            if !lane.offer.max_batch_delay.is_zero() {
+                self.delayed.push(offer);
+            }
+        }
+        self.pools.push(pool);
+        id
     }
 
-    /// What a pool serves.
-    pub fn offers(&self, pool: PoolId) -> &[Offer] {
-        &self.pools[pool.0].offers
-    }
-
-    /// Adds a worker that runs up to `concurrency` requests at once.
+    /// Adds a worker that runs up to `concurrency` batches at once.
     pub fn worker_ready(&mut self, id: WorkerId, pool: PoolId, concurrency: usize) {
-        let worker = Worker::new(pool, concurrency.max(1));
-        self.pools[pool.0].workers.insert((worker.load(), id));
+        let found = &mut self.pools[pool.0];
+        let worker = Worker::new(pool, concurrency.max(1), found.lanes.len());
+        found.workers.insert(worker.load(), id);
+        found.slots += worker.concurrency();
         self.workers.insert(id, worker);
     }
 
-    /// Queues a request.
-    pub fn submit(&mut self, id: RequestId, query: &Query) -> Result<(), Rejection> {
-        if self.queues.waiting() >= self.max_waiting {
-            return Err(Rejection::QueueFull(self.max_waiting));
-        }
-        let pools = &self.pools;
-        let offers = pools.iter().enumerate().map(|(index, pool)| (PoolId(index), &pool.offers[..]));
-        let queue = self.queues.find(query, offers).ok_or(Rejection::NoMatch)?;
+    /// No more requests come, so that batches which wait for more go as they are.
+    pub fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Queues a request, or says why not.
+    pub fn submit(&mut self, ask: &Ask<'_>, now: Time) -> Result<RequestId, Rejection> {
+        let Some(slot) = self.queues.find(ask.query, ask.takes_stream, &mut self.pools) else {
+            return Err(self.explain_no_match(ask.query));
+        };
+        let offers = &self.queues.get(slot).offers;
+        let first = &self.pools[offers[0].pool.0].lanes[offers[0].index];
+        let slo = offers.iter().filter_map(|&id| self.offer(id).slo).min();
+        let due = slo.map(|slo| now.plus(slo)).into_iter().chain(ask.deadline).min();
+        let priority = ask.priority.unwrap_or(first.offer.priority);
+        let share = Share::new(priority, now, due, first.work());
+        self.admit(ask, offers, &share, now)?;
         self.arrivals += 1;
-        let request = Request { queue, arrival: self.arrivals, retried: false, cancelled: false };
-        self.queues.hold(queue);
-        self.queues.push(queue, request.arrival, id);
-        self.requests.insert(id, request);
-        Ok(())
+        let request = Request {
+            queue: slot,
+            place: Place::new(priority, due, self.arrivals),
+            arrived: now,
+            due,
+            deadline: ask.deadline,
+            share,
+            holder: None,
+            retried: false,
+            responded: false,
+            cancelled: false,
+        };
+        let id = self.requests.insert(request);
+        self.timers.extend(ask.deadline.map(|deadline| (deadline, Timer::Deadline(id))));
+        self.queues.hold(slot);
+        self.enter_queue(id);
+        Ok(id)
     }
 
     /// The next assignment to carry out, if a request waits that a worker has a credit for.
     pub fn next(&mut self, now: Time) -> Option<Assignment> {
-        let (_, _, pool, worker_id) = self
-            .pools
-            .iter()
-            .enumerate()
-            .filter_map(|(index, pool)| {
-                let &(load, worker) = pool.workers.first()?;
-                let arrival = self.queues.oldest(PoolId(index))?;
-                self.workers[&worker].has_credit(now).then_some((load >= 0, arrival, index, worker))
-            })
-            .min()?;
-        let (request_id, offer) = self.queues.pop(PoolId(pool))?;
-        let timeout = self.pools[pool].offers[offer].timeout;
-        let sequence =
-            self.with_worker(worker_id, |worker| worker.assign(request_id, offer, timeout, now))?;
-        Some(Assignment { request: request_id, worker: worker_id, offer, sequence })
+        let candidate = (0..self.pools.len()).filter_map(|pool| self.candidate(pool, now)).min()?;
+        let Candidate { offer, worker, request, aged, .. } = candidate;
+        self.leave_queue(request);
+        let mut requests = vec![request];
+        let most = self.offer(offer).max_batch_size;
+        while requests.len() < most
+            && let Some(next) = self.first_of(offer, now)
+        {
+            self.leave_queue(next);
+            requests.push(next);
+        }
+        let pool = &mut self.pools[offer.pool.0];
+        pool.turns += 1;
+        for request in requests.iter().filter_map(|&request| self.requests.get(request)) {
+            pool.usage.add(&request.share, aged, now);
+        }
+        let (sequence, runs) =
+            self.with_worker(worker, |worker| worker.assign(offer.index, requests.clone(), now))?;
+        for &request in &requests {
+            if let Some(request) = self.requests.get_mut(request) {
+                request.holder = Some((worker, sequence));
+            }
+        }
+        if runs {
+            self.start_timer(worker, sequence, now);
+        }
+        Some(Assignment { requests, worker, offer, sequence })
+    }
+
+    /// The client of a request that goes on has its first response.
+    pub fn responded(&mut self, id: RequestId, now: Time) {
+        let Some(request) = self.requests.get_mut(id) else {
+            return;
+        };
+        if let Some((worker, sequence)) = request.holder
+            && !std::mem::replace(&mut request.responded, true)
+            && let Some(worker) = self.workers.get(&worker)
+            && let Some(batch) = worker.batch(sequence)
+            && let Some(since) = batch.running_since
+        {
+            let lane = &mut self.pools[worker.pool().0].lanes[batch.offer];
+            lane.first_response.measured(now.since(since));
+        }
     }
 
     /// A worker is done with a request; returns whether anybody still waits for it.
     ///
     /// None if the worker does not hold that request.
-    pub fn complete(&mut self, worker: WorkerId, request: RequestId, now: Time) -> Option<bool> {
-        self.with_worker(worker, |worker| worker.complete(request, now))??;
-        self.forget(request).map(|request| !request.cancelled)
+    pub fn complete(&mut self, worker: WorkerId, id: RequestId, now: Time) -> Option<bool> {
+        let sequence = self.held_by(worker, id)?;
+        self.responded(id, now);
+        if let Some(batch) = self.with_worker(worker, |worker| worker.complete(sequence, id, now))? {
+            self.batch_ended(worker, sequence, &batch, now);
+            if let Some(since) = batch.running_since {
+                let pool = self.workers.get(&worker)?.pool();
+                self.pools[pool.0].lanes[batch.offer].service.measured(now.since(since));
+            }
+        }
+        self.forget(id).map(|request| !request.cancelled)
     }
 
     /// A worker answered a recall or a cancellation: it will not start these requests.
     ///
     /// Returns false if it did not hold one of them.
     pub fn returned(&mut self, worker: WorkerId, requests: &[RequestId], now: Time) -> bool {
-        let given_back = self.with_worker(worker, |worker| {
-            let honest = requests.iter().all(|&request| worker.holds(request));
-            worker.recalled();
-            honest.then(|| {
-                requests.iter().filter(|&&request| worker.give_back(request, now)).collect::<Vec<_>>()
-            })
-        });
-        let Some(given_back) = given_back.flatten() else {
-            return false;
-        };
-        for &request in given_back {
+        if let Some(worker) = self.workers.get_mut(&worker) {
+            worker.set_recalling(false);
+        }
+        for &request in requests {
+            let Some(sequence) = self.held_by(worker, request) else {
+                return false;
+            };
+            let ended = self.with_worker(worker, |worker| worker.give_back(sequence, request)).flatten();
+            if let Some(batch) = ended {
+                self.batch_ended(worker, sequence, &batch, now);
+            }
             self.requeue(request);
         }
         true
@@ -226,16 +246,16 @@ impl Scheduler {
 
     /// Nobody waits for the request any longer.
     pub fn cancel(&mut self, id: RequestId) -> Cancelled {
-        let Some(request) = self.requests.get_mut(&id) else {
+        let Some(request) = self.requests.get_mut(id) else {
             return Cancelled::Unknown;
         };
-        if self.queues.remove(request.queue, request.arrival) {
+        let Some((worker, _)) = request.holder else {
+            self.leave_queue(id);
             self.forget(id);
             return Cancelled::Queued;
-        }
+        };
         request.cancelled = true;
-        let holder = self.workers.iter().find(|(_, worker)| worker.holds(id));
-        holder.map_or(Cancelled::Unknown, |(&worker, _)| Cancelled::Assigned(worker))
+        Cancelled::Assigned(worker)
     }
 
     /// A worker is gone. `claimed` is the sequence number of the last assignment that it started.
@@ -243,69 +263,30 @@ impl Scheduler {
         let Some(worker) = self.workers.remove(&id) else {
             return Vec::new();
         };
-        let pool = &mut self.pools[worker.pool().0];
-        pool.workers.remove(&(worker.load(), id));
+        let pool_id = worker.pool();
+        let pool = &mut self.pools[pool_id.0];
+        pool.workers.remove(worker.load(), id);
+        pool.slots -= worker.concurrency();
         let mut orphans = Vec::new();
-        for held in worker.into_held() {
-            let started = held.sequence <= claimed;
-            let idempotent = self.pools[held.pool.0].offers[held.offer].idempotent;
-            let Some(request) = self.requests.get_mut(&held.request) else {
-                continue;
-            };
-            let again = !started || (idempotent && !request.retried);
-            if request.cancelled || !again {
-                if !request.cancelled {
-                    orphans.push(Orphan::Lost(held.request));
-                }
-                self.forget(held.request);
-                continue;
-            }
-            request.retried |= started;
-            self.requeue(held.request);
-            orphans.push(Orphan::Requeued(held.request));
+        for (sequence, batch) in worker.into_held() {
+            self.stop_timer(id, sequence, &batch);
+            let idempotent = self.pools[pool_id.0].lanes[batch.offer].offer.idempotent;
+            let started = sequence <= claimed;
+            orphans.extend(batch.requests.into_iter().filter_map(|id| self.orphan(id, started, idempotent)));
         }
         orphans
-    }
-
-    /// What is to be done because time went by.
-    pub fn check(&mut self, now: Time) -> Vec<Action> {
-        let mut actions = Vec::new();
-        for (&id, worker) in &self.workers {
-            actions.extend(worker.hung(now).map(|request| Action::Hung(id, request)));
-            let free_elsewhere = || {
-                worker.parked().any(|request| {
-                    let queue = self.requests.get(&request).map(|request| request.queue);
-                    queue.is_some_and(|queue| self.has_free_worker(self.queues.get(queue)))
-                })
-            };
-            if worker.is_stalled(now) && free_elsewhere() {
-                actions.push(Action::Recall(id));
-            }
-        }
-        for action in &actions {
-            if let Action::Recall(worker) = action
-                && let Some(worker) = self.workers.get_mut(worker)
-            {
-                worker.recall();
-            }
-        }
-        actions
-    }
-
-    /// When [`Self::check`] should be called next, if time alone can ask for anything.
-    pub fn next_check(&self, now: Time) -> Option<Time> {
-        self.workers
-            .values()
-            .filter_map(|worker| {
-                let alone = self.pools.len() == 1 && self.pools[worker.pool().0].workers.len() == 1;
-                worker.next_check(now, !alone)
-            })
-            .min()
     }
 
     /// How many requests wait in queues.
     pub fn waiting(&self) -> usize {
         self.queues.waiting()
+    }
+
+    /// How many requests wait that an offer can serve, and since when the oldest does.
+    pub fn waiting_for(&self, id: OfferId) -> (usize, Option<Time>) {
+        let lane = &self.pools[id.pool.0].lanes[id.index];
+        let oldest = lane.oldest().and_then(|oldest| self.requests.get(oldest));
+        (lane.waiting, oldest.map(|request| request.arrived))
     }
 
     /// How many requests are queued or with a worker.
@@ -318,45 +299,81 @@ impl Scheduler {
         self.workers.len()
     }
 
-    /// The offer that `query` leads to, and whether a worker is ready for it; the first such pool's.
-    pub fn lookup(&self, query: &Query) -> Option<(&Offer, bool)> {
-        let mut found = self.pools.iter().filter_map(|pool| {
-            let offer = pool.offers.iter().find(|offer| query.matches(&offer.capability))?;
-            Some((offer, !pool.workers.is_empty()))
-        });
-        let first = found.next()?;
-        Some((first.0, first.1 || found.any(|(_, ready)| ready)))
-    }
-
-    /// The timeout of the offer under which a worker holds a request.
-    pub fn timeout(&self, worker: WorkerId, request: RequestId) -> Option<Duration> {
-        self.workers.get(&worker)?.timeout(request)
-    }
-
-    fn has_free_worker(&self, queue: &Queue) -> bool {
-        queue.eligible().any(|pool| {
-            let freest = self.pools[pool.0].workers.first();
-            freest.is_some_and(|&(load, _)| load < 0)
+    /// The offers that `query` matches, each with whether a worker is ready for it.
+    pub fn lookup(&self, query: &Query) -> impl Iterator<Item = (OfferId, bool)> {
+        self.pools.iter().enumerate().flat_map(move |(index, pool)| {
+            let (ready, id) = (pool.workers.len() > 0, PoolId(index));
+            let matching = move |(_, lane): &(usize, &pool::Lane)| query.matches(&lane.offer.capability);
+            let found = pool.lanes.iter().enumerate().filter(matching);
+            found.map(move |(index, _)| (OfferId { pool: id, index }, ready))
         })
     }
 
-    /// Puts a request back in its old place, or forgets it if nobody waits for it.
-    fn requeue(&mut self, id: RequestId) {
-        let Some(request) = self.requests.get(&id) else {
-            return;
+    /// An offer by its id.
+    pub fn offer(&self, id: OfferId) -> &Offer {
+        &self.pools[id.pool.0].lanes[id.index].offer
+    }
+
+    /// The offer under which a request runs, or, while it waits, the first one that it might run under.
+    pub fn offer_for(&self, id: RequestId) -> Option<OfferId> {
+        let request = self.requests.get(id)?;
+        let Some((worker, sequence)) = request.holder else {
+            return self.queues.get(request.queue).offers.first().copied();
         };
-        if request.cancelled {
-            self.forget(id);
-        } else {
-            self.queues.push(request.queue, request.arrival, id);
+        let worker = self.workers.get(&worker)?;
+        Some(OfferId { pool: worker.pool(), index: worker.batch(sequence)?.offer })
+    }
+
+    /// The worker that has a request.
+    pub fn holder(&self, id: RequestId) -> Option<WorkerId> {
+        self.requests.get(id)?.holder.map(|(worker, _)| worker)
+    }
+
+    /// True if an offer that the request might run under streams its responses.
+    pub fn may_stream(&self, id: RequestId) -> bool {
+        let queue = self.requests.get(id).map(|request| self.queues.get(request.queue));
+        queue.is_some_and(|queue| queue.offers.iter().any(|&offer| self.offer(offer).stream))
+    }
+
+    fn explain_no_match(&self, query: &Query) -> Rejection {
+        let found = self.lookup(query).next();
+        found.map_or(Rejection::NoMatch, |(id, _)| Rejection::StreamOnly(self.offer(id).capability.clone()))
+    }
+
+    /// The assignment with which a worker holds a request.
+    fn held_by(&self, worker: WorkerId, request: RequestId) -> Option<u64> {
+        let (holder, sequence) = self.requests.get(request)?.holder?;
+        (holder == worker).then_some(sequence)
+    }
+
+    /// A batch is off its worker: the next parked one runs.
+    fn batch_ended(&mut self, worker: WorkerId, sequence: u64, batch: &Batch, now: Time) {
+        self.stop_timer(worker, sequence, batch);
+        let promoted = self.workers.get_mut(&worker).and_then(|worker| worker.promote(now));
+        if let Some(sequence) = promoted {
+            self.start_timer(worker, sequence, now);
         }
     }
 
-    /// A request has ended.
-    fn forget(&mut self, id: RequestId) -> Option<Request> {
-        let request = self.requests.remove(&id)?;
-        self.queues.release(request.queue);
-        Some(request)
+    fn start_timer(&mut self, id: WorkerId, sequence: u64, now: Time) {
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        let pool = worker.pool();
+        let Some(batch) = worker.batch_mut(sequence) else {
+            return;
+        };
+        if let Some(timeout) = self.pools[pool.0].lanes[batch.offer].offer.timeout {
+            let runs_out = now.plus(timeout);
+            batch.runs_out = Some(runs_out);
+            self.timers.insert((runs_out, Timer::RunsOut(id, sequence)));
+        }
+    }
+
+    fn stop_timer(&mut self, worker: WorkerId, sequence: u64, batch: &Batch) {
+        if let Some(runs_out) = batch.runs_out {
+            self.timers.remove(&(runs_out, Timer::RunsOut(worker, sequence)));
+        }
     }
 
     /// Changes a worker and keeps its pool's order by load true.
@@ -366,9 +383,7 @@ impl Scheduler {
         let out = change(worker);
         let after = worker.load();
         if before != after {
-            let workers = &mut self.pools[worker.pool().0].workers;
-            workers.remove(&(before, id));
-            workers.insert((after, id));
+            self.pools[worker.pool().0].workers.change(id, before, after);
         }
         Some(out)
     }

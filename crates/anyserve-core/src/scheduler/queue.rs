@@ -1,72 +1,144 @@
-//! The queues: one for each distinct query, and for each pool the order in which it would serve their heads.
+//! The queues: one for each distinct query.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Offer, PoolId, RequestId};
+use foldhash::fast::RandomState;
+
+use super::line::Line;
+use super::place::Place;
+use super::pool::Pool;
+use super::types::{Offer, OfferId, PoolId, RequestId};
 use crate::capability::Query;
 
-/// Empty queues that are kept, so that a query that comes again is not matched again.
-const KEPT_EMPTY: usize = if cfg!(test) { 2 } else { 1024 };
+/// So many empty queues are kept at least, so that a query that comes again is not matched again.
+const KEPT_EMPTY: usize = if cfg!(test) { 2 } else { 16 * 1024 };
 
 /// All queues.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    by_query: HashMap<Query, usize>,
+    /// By what [`write_key`] makes of the query: one piece of memory, because looking it up is much of the work.
+    by_key: HashMap<Box<[u8]>, usize, RandomState>,
+    key: Vec<u8>,
     slots: Vec<Queue>,
     free: Vec<usize>,
-    /// For each pool, the heads of the queues it can serve, by arrival.
-    heads: Vec<BTreeSet<(u64, usize)>>,
     waiting: usize,
+    /// How many there were after the empty ones were dropped.
+    kept: usize,
 }
 
-/// The requests of one query, by arrival.
+/// The requests of one query, by place.
 #[derive(Debug)]
 pub(super) struct Queue {
     query: Query,
-    waiting: BTreeMap<u64, RequestId>,
+    takes_stream: bool,
+    /// The first, kept apart because it is looked at most.
+    head: Option<(Place, RequestId)>,
+    /// Behind it: most come in the order of their places.
+    line: Line<Place>,
+    /// Those that did not.
+    others: BTreeMap<Place, RequestId>,
     /// Requests that wait here or may come back here: the queue stays as long as there are any.
     unfinished: usize,
-    /// The pools that can serve it, each with the index of its matching offer.
-    eligible: Vec<(PoolId, usize)>,
+    /// The offers that its requests can be served under.
+    pub(super) offers: Vec<OfferId>,
+    /// Its seat among the queues of each of them.
+    seats: Vec<usize>,
 }
 
 impl Queue {
-    /// The pools that can serve it.
-    pub(super) fn eligible(&self) -> impl Iterator<Item = PoolId> {
-        self.eligible.iter().map(|&(pool, _)| pool)
+    fn takes(&self, offer: &Offer) -> bool {
+        takes(&self.query, self.takes_stream, offer)
+    }
+
+    /// The pools that can serve it, each once.
+    pub(super) fn pools(&self) -> impl Iterator<Item = PoolId> {
+        // The offers of a pool stand together.
+        let offers = &self.offers;
+        let new = move |&index: &usize| index == 0 || offers[index - 1].pool != offers[index].pool;
+        (0..offers.len()).filter(new).map(move |index| offers[index].pool)
+    }
+
+    /// Its first request.
+    pub(super) fn first(&self) -> Option<RequestId> {
+        self.head.map(|(_, request)| request)
+    }
+
+    /// All requests that wait here, in no order.
+    pub(super) fn requests(&self) -> impl Iterator<Item = RequestId> {
+        let head = self.head.map(|(_, request)| request);
+        head.into_iter().chain(self.line.iter()).chain(self.others.values().copied())
+    }
+
+    fn insert(&mut self, place: Place, request: RequestId) {
+        match self.head {
+            Some(head) if head.0 < place => {
+                if self.line.ends_before(place) {
+                    self.line.insert(place, request);
+                } else {
+                    self.others.insert(place, request);
+                }
+            }
+            before => {
+                self.head = Some((place, request));
+                if let Some((place, request)) = before {
+                    self.line.insert(place, request);
+                }
+            }
+        }
+    }
+
+    fn remove(&mut self, place: Place) -> bool {
+        if self.head.is_none_or(|(head, _)| head != place) {
+            return self.line.remove(place).or_else(|| self.others.remove(&place)).is_some();
+        }
+        let other = self.others.first_key_value().map(|(&place, &request)| (place, request));
+        self.head = match (self.line.first(), other) {
+            (Some(line), Some(other)) if other < line => self.others.pop_first(),
+            (None, Some(_)) => self.others.pop_first(),
+            _ => self.line.pop_first(),
+        };
+        true
     }
 }
 
 impl Queues {
-    /// Makes room for a new pool and lets it serve the queues it matches.
-    pub(super) fn add_pool(&mut self, pool: PoolId, offers: &[Offer]) {
-        let mut heads = BTreeSet::new();
-        for &slot in self.by_query.values() {
+    /// Lets a new pool serve the queues that it matches.
+    pub(super) fn add_pool(&mut self, id: PoolId, pool: &mut Pool) {
+        for &slot in self.by_key.values() {
             let queue = &mut self.slots[slot];
-            if let Some(offer) = matching(&queue.query, offers) {
-                queue.eligible.push((pool, offer));
-                heads.extend(queue.waiting.keys().next().map(|&head| (head, slot)));
+            let head = queue.head.map(|(place, _)| place);
+            for index in 0..pool.lanes.len() {
+                if queue.takes(&pool.lanes[index].offer) {
+                    let seat = pool.lanes[index].heads.take_seat();
+                    queue.offers.push(OfferId { pool: id, index });
+                    queue.seats.push(seat);
+                    pool.move_head(index, seat, number(slot), head);
+                }
             }
         }
-        self.heads.push(heads);
     }
 
     /// The queue of a query, made if a pool can serve it.
-    pub(super) fn find<'a>(
-        &mut self,
-        query: &Query,
-        pools: impl Iterator<Item = (PoolId, &'a [Offer])>,
-    ) -> Option<usize> {
-        if let Some(&slot) = self.by_query.get(query) {
+    pub(super) fn find(&mut self, query: &Query, takes_stream: bool, pools: &mut [Pool]) -> Option<usize> {
+        write_key(query, takes_stream, &mut self.key);
+        if let Some(&slot) = self.by_key.get(self.key.as_slice()) {
             return Some(slot);
         }
-        let eligible: Vec<_> =
-            pools.filter_map(|(pool, offers)| Some((pool, matching(query, offers)?))).collect();
-        if eligible.is_empty() {
+        let all = pools.iter().enumerate().flat_map(|(pool, found)| {
+            let pool = PoolId(pool);
+            found.lanes.iter().enumerate().map(move |(index, lane)| (OfferId { pool, index }, &lane.offer))
+        });
+        let matching = all.filter(|(_, offer)| takes(query, takes_stream, offer));
+        let offers: Vec<_> = matching.map(|(id, _)| id).collect();
+        if offers.is_empty() {
             return None;
         }
-        self.drop_empty();
-        let queue = Queue { query: query.clone(), waiting: BTreeMap::new(), unfinished: 0, eligible };
+        self.drop_empty(pools);
+        let seats =
+            offers.iter().map(|offer| pools[offer.pool.0].lanes[offer.index].heads.take_seat()).collect();
+        let (line, others) = (Line::default(), BTreeMap::new());
+        let (query, head) = (query.clone(), None);
+        let queue = Queue { query, takes_stream, head, line, others, unfinished: 0, offers, seats };
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot] = queue;
             slot
@@ -74,13 +146,27 @@ impl Queues {
             self.slots.push(queue);
             self.slots.len() - 1
         };
-        self.by_query.insert(query.clone(), slot);
+        self.by_key.insert(self.key.as_slice().into(), slot);
         Some(slot)
     }
 
     /// A queue by its index.
     pub(super) fn get(&self, slot: usize) -> &Queue {
         &self.slots[slot]
+    }
+
+    /// The queues that a pool can serve.
+    pub(super) fn of_pool(&self, pool: PoolId) -> impl Iterator<Item = &Queue> {
+        self.all().filter(move |queue| queue.pools().any(|found| found == pool))
+    }
+
+    /// The queues that an offer can serve.
+    pub(super) fn of_offer(&self, offer: OfferId) -> impl Iterator<Item = &Queue> {
+        self.all().filter(move |queue| queue.offers.contains(&offer))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Queue> {
+        self.by_key.values().map(|&slot| &self.slots[slot])
     }
 
     /// A new request belongs to the queue.
@@ -93,32 +179,17 @@ impl Queues {
         self.slots[slot].unfinished -= 1;
     }
 
-    /// Adds a request at the place of its arrival.
-    pub(super) fn push(&mut self, slot: usize, arrival: u64, request: RequestId) {
-        self.with_queue(slot, |queue| queue.waiting.insert(arrival, request));
+    /// Adds a request at its place.
+    pub(super) fn push(&mut self, slot: usize, place: Place, request: RequestId, pools: &mut [Pool]) {
         self.waiting += 1;
+        self.change(slot, pools, |queue| queue.insert(place, request));
     }
 
     /// Takes a request out; false if it was not there.
-    pub(super) fn remove(&mut self, slot: usize, arrival: u64) -> bool {
-        let found = self.with_queue(slot, |queue| queue.waiting.remove(&arrival)).is_some();
+    pub(super) fn remove(&mut self, slot: usize, place: Place, pools: &mut [Pool]) -> bool {
+        let found = self.change(slot, pools, |queue| queue.remove(place));
         self.waiting -= usize::from(found);
         found
-    }
-
-    /// The arrival of the oldest request that a pool can serve.
-    pub(super) fn oldest(&self, pool: PoolId) -> Option<u64> {
-        self.heads[pool.0].first().map(|&(arrival, _)| arrival)
-    }
-
-    /// Takes the oldest request that a pool can serve, with the index of its offer.
-    pub(super) fn pop(&mut self, pool: PoolId) -> Option<(RequestId, usize)> {
-        let &(arrival, slot) = self.heads[pool.0].first()?;
-        let request = self.with_queue(slot, |queue| queue.waiting.remove(&arrival))?;
-        self.waiting -= 1;
-        let eligible = &self.slots[slot].eligible;
-        let offer = eligible.iter().find(|(eligible, _)| *eligible == pool)?.1;
-        Some((request, offer))
     }
 
     /// How many requests wait.
@@ -127,37 +198,59 @@ impl Queues {
     }
 
     /// Changes a queue and keeps the pools' view of its head true.
-    fn with_queue<T>(&mut self, slot: usize, change: impl FnOnce(&mut Queue) -> T) -> T {
+    fn change<T>(&mut self, slot: usize, pools: &mut [Pool], change: impl FnOnce(&mut Queue) -> T) -> T {
         let queue = &mut self.slots[slot];
-        let before = queue.waiting.keys().next().copied();
+        let before = queue.head.map(|(place, _)| place);
         let out = change(queue);
-        let after = queue.waiting.keys().next().copied();
+        let after = queue.head.map(|(place, _)| place);
         if before != after {
-            for pool in queue.eligible() {
-                let heads = &mut self.heads[pool.0];
-                before.map(|head| heads.remove(&(head, slot)));
-                after.map(|head| heads.insert((head, slot)));
+            for (offer, &seat) in queue.offers.iter().zip(&queue.seats) {
+                pools[offer.pool.0].move_head(offer.index, seat, number(slot), after);
             }
         }
         out
     }
 
     /// Forgets the empty queues once there are too many.
-    fn drop_empty(&mut self) {
-        if self.by_query.len() < KEPT_EMPTY {
+    fn drop_empty(&mut self, pools: &mut [Pool]) {
+        // That many at once that it costs little for each.
+        if self.slots.len() - self.free.len() < self.kept + KEPT_EMPTY.max(self.kept) {
             return;
         }
         let (slots, free) = (&self.slots, &mut self.free);
-        self.by_query.retain(|_, &mut slot| {
+        self.by_key.retain(|_, &mut slot| {
             let keep = slots[slot].unfinished > 0;
             if !keep {
                 free.push(slot);
+                for (offer, &seat) in slots[slot].offers.iter().zip(&slots[slot].seats) {
+                    pools[offer.pool.0].lanes[offer.index].heads.leave_seat(seat);
+                }
             }
             keep
         });
+        self.kept = self.slots.len() - self.free.len();
     }
 }
 
-fn matching(query: &Query, offers: &[Offer]) -> Option<usize> {
-    offers.iter().position(|offer| query.matches(&offer.capability))
+/// As the pools know a queue.
+fn number(slot: usize) -> u32 {
+    u32::try_from(slot).expect("fewer than 2^32 queues")
+}
+
+fn takes(query: &Query, takes_stream: bool, offer: &Offer) -> bool {
+    (takes_stream || !offer.stream) && query.matches(&offer.capability)
+}
+
+/// Keys have no `=`, and a value's length goes before it, so no two queries have the same.
+fn write_key(query: &Query, takes_stream: bool, key: &mut Vec<u8>) {
+    key.clear();
+    key.push(u8::from(takes_stream));
+    for (name, value) in query.pairs() {
+        key.extend_from_slice(name.as_bytes());
+        key.push(b'=');
+        // No value has more than 256 bytes.
+        let [.., high, low] = value.len().to_be_bytes();
+        key.extend_from_slice(&[high, low]);
+        key.extend_from_slice(value.as_bytes());
+    }
 }

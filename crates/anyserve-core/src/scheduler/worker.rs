@@ -1,58 +1,74 @@
 //! One worker as the scheduler sees it: what it holds, and how much more it may hold.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::{PoolId, RequestId, Time};
+use super::pool::Usual;
+use super::types::{PoolId, RequestId, Time};
 
 /// A parked request that has waited so long without the worker finishing anything is taken back when another worker is
 /// free.
 pub const RECALL_AFTER: Duration = Duration::from_millis(2);
 
-/// The most requests parked at a worker.
+/// The most batches parked at a worker.
 const MAX_PARKED: usize = 16;
 
 /// Work that may be parked at a worker, by its usual service time.
 const PARKED_WORK: Duration = Duration::from_millis(1);
 
-/// How far one service time moves the estimate: 1/8.
-const SMOOTHING: u32 = 8;
-
 #[derive(Debug)]
 pub(super) struct Worker {
     pool: PoolId,
     concurrency: usize,
-    /// What it holds, oldest first; it starts them in this order.
-    held: VecDeque<Held>,
+    /// What it holds by sequence; it starts them in this order.
+    held: BTreeMap<u64, Batch>,
+    /// Those of them that wait for a place.
+    parked: VecDeque<u64>,
+    /// How many it holds of each offer.
+    of_offer: Vec<usize>,
     sequence: u64,
     /// When it last became idle-to-busy or finished something.
     progress: Time,
-    /// The usual time a handler takes, once one has been seen.
-    service: Option<Duration>,
+    /// The usual time that a batch takes.
+    service: Usual,
     recalling: bool,
 }
 
-/// A request with a worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Held {
-    pub(super) request: RequestId,
-    pub(super) pool: PoolId,
+/// Requests that one call of a handler takes.
+#[derive(Clone, Debug)]
+pub(super) struct Batch {
+    /// Index of the offer in the worker's pool.
     pub(super) offer: usize,
-    pub(super) sequence: u64,
-    timeout: Option<Duration>,
+    /// Those that have not ended.
+    pub(super) requests: Vec<RequestId>,
     /// Since when it runs, as far as can be told from here; none while it is parked.
-    running_since: Option<Time>,
+    pub(super) running_since: Option<Time>,
+    /// When it is looked at because it runs too long.
+    pub(super) runs_out: Option<Time>,
+    /// It has run longer than it may, and the worker was told.
+    pub(super) overran: bool,
+}
+
+/// Whether a worker can take one batch more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Room {
+    /// It would start it at once.
+    Free,
+    /// It would start it as soon as something ends.
+    Parking,
 }
 
 impl Worker {
-    pub(super) fn new(pool: PoolId, concurrency: usize) -> Self {
+    pub(super) fn new(pool: PoolId, concurrency: usize, offers: usize) -> Self {
         Self {
             pool,
             concurrency,
-            held: VecDeque::new(),
+            held: BTreeMap::new(),
+            parked: VecDeque::new(),
+            of_offer: vec![0; offers],
             sequence: 0,
             progress: Time::default(),
-            service: None,
+            service: Usual::default(),
             recalling: false,
         }
     }
@@ -61,130 +77,129 @@ impl Worker {
         self.pool
     }
 
-    /// Requests held beyond what runs at once: negative while a request would start at once.
+    /// How many batches it runs at once.
+    pub(super) fn concurrency(&self) -> usize {
+        self.concurrency
+    }
+
+    /// Batches held beyond what runs at once: negative while one would start at once.
     pub(super) fn load(&self) -> i64 {
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         signed(self.held.len()) - signed(self.concurrency)
     }
 
-    pub(super) fn holds(&self, request: RequestId) -> bool {
-        self.held.iter().any(|held| held.request == request)
+    /// The batch of that sequence number.
+    pub(super) fn batch(&self, sequence: u64) -> Option<&Batch> {
+        self.held.get(&sequence)
     }
 
-    /// True if it may be given one more request.
-    pub(super) fn has_credit(&self, now: Time) -> bool {
+    pub(super) fn batch_mut(&mut self, sequence: u64) -> Option<&mut Batch> {
+        self.held.get_mut(&sequence)
+    }
+
+    /// Whether it may be given one more batch, of any offer.
+    pub(super) fn room(&self, now: Time) -> Option<Room> {
         if self.held.len() < self.concurrency {
-            return true;
+            return Some(Room::Free);
         }
         let may_park = !self.recalling && !self.without_progress(now);
-        may_park && self.held.len() < self.concurrency + self.parking_places()
+        (may_park && self.parked.len() < self.parking_places()).then_some(Room::Parking)
     }
 
-    pub(super) fn assign(
-        &mut self,
-        request: RequestId,
-        offer: usize,
-        timeout: Option<Duration>,
-        now: Time,
-    ) -> u64 {
+    /// The same for an offer of which it runs at most `limit` batches: of such an offer nothing is parked, because the
+    /// worker would start it at once.
+    pub(super) fn room_for(&self, offer: usize, limit: Option<usize>, now: Time) -> Option<Room> {
+        let room = self.room(now)?;
+        match limit.filter(|&limit| limit < self.concurrency) {
+            None => Some(room),
+            Some(limit) => (room == Room::Free && self.of_offer[offer] < limit).then_some(Room::Free),
+        }
+    }
+
+    /// Gives it a batch; returns the sequence number, and whether it runs.
+    pub(super) fn assign(&mut self, offer: usize, requests: Vec<RequestId>, now: Time) -> (u64, bool) {
         self.sequence += 1;
         if self.held.is_empty() {
             self.progress = now;
         }
-        self.held.push_back(Held {
-            request,
-            pool: self.pool,
-            offer,
-            sequence: self.sequence,
-            timeout,
-            running_since: (self.held.len() < self.concurrency).then_some(now),
-        });
-        self.sequence
-    }
-
-    pub(super) fn complete(&mut self, request: RequestId, now: Time) -> Option<()> {
-        let held = self.take(request, now)?;
-        self.progress = now;
-        if let Some(since) = held.running_since {
-            let took = now.0.saturating_sub(since.0);
-            self.service =
-                Some(self.service.map_or(took, |usual| (usual * (SMOOTHING - 1) + took) / SMOOTHING));
+        let runs = self.held.len() < self.concurrency;
+        if !runs {
+            self.parked.push_back(self.sequence);
         }
-        Some(())
+        self.of_offer[offer] += 1;
+        let running_since = runs.then_some(now);
+        let batch = Batch { offer, requests, running_since, runs_out: None, overran: false };
+        self.held.insert(self.sequence, batch);
+        (self.sequence, runs)
     }
 
-    /// Takes back a request that it did not start; false if it holds no such request.
-    pub(super) fn give_back(&mut self, request: RequestId, now: Time) -> bool {
-        self.take(request, now).is_some()
+    /// A request of that batch has ended. If it was the last, the batch is returned.
+    pub(super) fn complete(&mut self, sequence: u64, request: RequestId, now: Time) -> Option<Batch> {
+        let batch = self.give_back(sequence, request)?;
+        self.progress = now;
+        if let Some(since) = batch.running_since {
+            self.service.measured(now.since(since));
+        }
+        Some(batch)
     }
 
-    pub(super) fn recall(&mut self) {
-        self.recalling = true;
+    /// Takes back a request that it did not start. If it was the last of its batch, the batch is returned.
+    pub(super) fn give_back(&mut self, sequence: u64, request: RequestId) -> Option<Batch> {
+        let batch = self.held.get_mut(&sequence)?;
+        batch.requests.retain(|&held| held != request);
+        if !batch.requests.is_empty() {
+            return None;
+        }
+        let batch = self.held.remove(&sequence)?;
+        self.of_offer[batch.offer] -= 1;
+        if batch.running_since.is_none() {
+            self.parked.retain(|&parked| parked != sequence);
+        }
+        Some(batch)
     }
 
-    pub(super) fn recalled(&mut self) {
-        self.recalling = false;
+    /// If there is a place for it, the oldest parked batch runs now.
+    pub(super) fn promote(&mut self, now: Time) -> Option<u64> {
+        if self.held.len() - self.parked.len() >= self.concurrency {
+            return None;
+        }
+        let sequence = self.parked.pop_front()?;
+        self.held.get_mut(&sequence)?.running_since = Some(now);
+        Some(sequence)
     }
 
-    pub(super) fn parked(&self) -> impl Iterator<Item = RequestId> {
-        self.held.iter().skip(self.concurrency).map(|held| held.request)
+    pub(super) fn set_recalling(&mut self, recalling: bool) {
+        self.recalling = recalling;
+    }
+
+    pub(super) fn parked(&self) -> impl Iterator<Item = &Batch> {
+        self.parked.iter().filter_map(|sequence| self.held.get(sequence))
     }
 
     /// True if requests are parked behind something slow and nobody has asked for them yet.
     pub(super) fn is_stalled(&self, now: Time) -> bool {
-        self.load() > 0 && !self.recalling && self.without_progress(now)
+        !self.parked.is_empty() && !self.recalling && self.without_progress(now)
     }
 
-    /// The requests that have run longer than they may.
-    pub(super) fn hung(&self, now: Time) -> impl Iterator<Item = RequestId> {
-        self.held
-            .iter()
-            .filter(move |held| held.runs_out().is_some_and(|end| end <= now))
-            .map(|held| held.request)
+    /// When time alone could next make it stalled.
+    pub(super) fn stalls(&self, now: Time) -> Option<Time> {
+        (!self.parked.is_empty() && !self.recalling).then(|| self.progress.max(now).plus(RECALL_AFTER))
     }
 
-    /// How long a request that it holds may run.
-    pub(super) fn timeout(&self, request: RequestId) -> Option<Duration> {
-        self.held.iter().find(|held| held.request == request)?.timeout
-    }
-
-    /// When time alone could next make it hung, or, if another worker could help out, stalled.
-    pub(super) fn next_check(&self, now: Time, could_recall: bool) -> Option<Time> {
-        let stalls = (could_recall && self.load() > 0 && !self.recalling)
-            .then(|| Time(self.progress.0.max(now.0) + RECALL_AFTER));
-        self.held.iter().filter_map(Held::runs_out).chain(stalls).min()
-    }
-
-    pub(super) fn into_held(self) -> impl Iterator<Item = Held> {
+    pub(super) fn into_held(self) -> impl Iterator<Item = (u64, Batch)> {
         self.held.into_iter()
     }
 
     fn without_progress(&self, now: Time) -> bool {
-        now.0.saturating_sub(self.progress.0) >= RECALL_AFTER
+        now.since(self.progress) >= RECALL_AFTER
     }
 
-    /// How many requests may be parked: none behind slow handlers.
+    /// How many batches may be parked: none behind slow handlers.
     pub(super) fn parking_places(&self) -> usize {
-        let Some(service) = self.service else {
+        let Some(service) = self.service.duration() else {
             return 0;
         };
         let places = PARKED_WORK.as_nanos() / service.as_nanos().max(1);
         usize::try_from(places).unwrap_or(MAX_PARKED).min(MAX_PARKED)
-    }
-
-    fn take(&mut self, request: RequestId, now: Time) -> Option<Held> {
-        let index = self.held.iter().position(|held| held.request == request)?;
-        let held = self.held.remove(index)?;
-        // The oldest parked request takes the place that came free.
-        for held in self.held.iter_mut().take(self.concurrency) {
-            held.running_since.get_or_insert(now);
-        }
-        Some(held)
-    }
-}
-
-impl Held {
-    fn runs_out(&self) -> Option<Time> {
-        Some(Time(self.running_since?.0 + self.timeout?))
     }
 }
