@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use tonic_health::ServingStatus;
 use tonic_health::server::{HealthReporter, HealthService};
 
-use crate::config::AgentConfig;
+use crate::config::{AgentConfig, Metrics};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::ingress::{Edge, Server};
+use crate::telemetry::MetricsServer;
 use crate::worker::{SlotEvent, Supervisor};
 
 /// How long the last responses may take to leave after the last request ended.
@@ -27,6 +28,7 @@ pub struct Agent {
     config: AgentConfig,
     address: SocketAddr,
     listener: TcpListener,
+    metrics: Option<(TcpListener, SocketAddr)>,
 }
 
 /// What an agent serves, once all its workers are ready.
@@ -34,6 +36,8 @@ pub struct Agent {
 pub struct Served {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its metrics are.
+    pub metrics: Option<SocketAddr>,
     /// How many workers are ready.
     pub workers: usize,
     /// What they serve.
@@ -50,12 +54,18 @@ pub struct Shutdown {
 }
 
 impl Agent {
-    /// Opens the port.
+    /// Opens the ports.
     pub async fn bind(config: AgentConfig) -> Result<Self, Error> {
-        let fail = |source| Error::Bind { address: config.address, source };
-        let listener = TcpListener::bind(config.address).await.map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
-        Ok(Self { config, address, listener })
+        let (listener, address) = listen(config.address).await?;
+        let metrics = match config.metrics {
+            Metrics::Off => None,
+            Metrics::At(address) => Some(listen(address).await?),
+            Metrics::Near(address) => match listen(address).await {
+                Ok(listening) => Some(listening),
+                Err(_) => Some(listen((address.ip(), 0).into()).await?),
+            },
+        };
+        Ok(Self { config, address, listener, metrics })
     }
 
     /// Where it listens.
@@ -67,12 +77,13 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener } = self;
-        let dispatcher =
-            Arc::new(Dispatcher::new(config.max_queue_size, config.max_message_size, config.debug));
+        let Self { config, address, listener, metrics } = self;
+        let dispatcher = Arc::new(Dispatcher::new(&config));
         let health = HealthReporter::new();
         let edge = Edge::new(Arc::clone(&dispatcher), HealthService::from_health_reporter(health.clone()));
         let server = Server::new(edge);
+        let metrics_address = metrics.as_ref().map(|&(_, address)| address);
+        let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
         let supervisor = Supervisor::new(config.clone(), Arc::clone(&dispatcher));
         let events = supervisor.start();
         let serve = async {
@@ -84,8 +95,10 @@ impl Agent {
                     return Ok(());
                 }
             }
+            // Whoever hears that the agent is ready finds it so.
+            set_health(&health, &dispatcher).await;
             let capabilities = dispatcher.capabilities();
-            on_ready(Served { address, workers: config.workers, capabilities });
+            on_ready(Served { address, metrics: metrics_address, workers: config.workers, capabilities });
             shutdown.drain.cancelled().await;
             drain(&dispatcher, config.drain_timeout).await;
             Ok(())
@@ -95,6 +108,7 @@ impl Agent {
             () = shutdown.now.cancelled() => Ok(()),
             () = server.run(listener) => Ok(()),
             () = dispatcher.run_ticker() => Ok(()),
+            () = serve_metrics(metrics.as_ref()) => Ok(()),
             () = report_health(&dispatcher, &health) => Ok(()),
         };
         dispatcher.drain();
@@ -109,6 +123,21 @@ impl Agent {
         }
         supervisor.stop(&shutdown.now).await;
         result
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let fail = |source| Error::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    Ok((listener, address))
+}
+
+/// Serves the metrics, if they are served, for as long as it is polled.
+async fn serve_metrics(server: Option<&MetricsServer>) {
+    match server {
+        Some(server) => server.run().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -144,13 +173,18 @@ async fn close_health(mut health: HealthReporter) {
 async fn report_health(dispatcher: &Dispatcher, health: &HealthReporter) {
     let mut readiness = dispatcher.readiness();
     loop {
-        let ready = *readiness.borrow_and_update() > 0;
-        let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", SERVICE_NAME] {
-            health.set_service_status(service, status).await;
-        }
+        readiness.mark_unchanged();
+        set_health(health, dispatcher).await;
         if readiness.changed().await.is_err() {
             return;
         }
+    }
+}
+
+async fn set_health(health: &HealthReporter, dispatcher: &Dispatcher) {
+    let ready = *dispatcher.readiness().borrow() > 0;
+    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
+    for service in ["", SERVICE_NAME] {
+        health.set_service_status(service, status).await;
     }
 }

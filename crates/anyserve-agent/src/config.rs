@@ -17,12 +17,29 @@ pub struct AgentConfig {
     pub max_message_size: usize,
     /// How many requests may wait.
     pub max_queue_size: usize,
+    /// How many bytes of tensors the requests that have not ended may hold together.
+    pub max_queue_bytes: u64,
+    /// How long a stream waits for a client that takes nothing of it.
+    pub stream_stall_timeout: Duration,
+    /// Where the metrics are served.
+    pub metrics: Metrics,
     /// How long a worker may take until it is ready.
     pub start_timeout: Duration,
     /// How long requests may go on after the agent was told to stop.
     pub drain_timeout: Duration,
     /// Whether a handler's traceback is sent to the client.
     pub debug: bool,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metrics {
+    /// Nowhere.
+    Off,
+    /// There; port 0 takes a free one.
+    At(SocketAddr),
+    /// There, or, if that port is taken, at a free one.
+    Near(SocketAddr),
 }
 
 /// A program that speaks the worker's end of the control channel.
@@ -43,6 +60,9 @@ impl AgentConfig {
             workers: 1,
             max_message_size: 64 << 20,
             max_queue_size: 10_000,
+            max_queue_bytes: 1 << 30,
+            stream_stall_timeout: Duration::from_secs(60),
+            metrics: Metrics::Off,
             start_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
             debug: false,

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use anyserve_core::CapabilityError;
+use anyserve_core::scheduler::{Rejection, RequestId};
+use anyserve_core::{CapabilityError, Catalog, Query};
+use anyserve_proto::inference::ModelInferRequest;
 use anyserve_proto::tensor::RequestError;
 use anyserve_proto::worker::failure::Kind;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
-
-/// When a refused client may try again, where nothing better is known.
-const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// Why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,12 +23,26 @@ pub(crate) enum Failure {
     Invalid(String),
     #[error("{0}")]
     NoMatch(String),
-    #[error("{0} requests are waiting already, as many as may (--max-queue-size)")]
-    QueueFull(usize),
+    #[error("{0}")]
+    StreamOnly(String),
+    #[error("{0}")]
+    Refused(String, Duration),
+    #[error(
+        "requests and responses under way hold {held} bytes; with this one, that is over {limit} (--max-queue-bytes)"
+    )]
+    MemoryFull { held: u64, limit: u64 },
+    #[error("{0}")]
+    PredictedMiss(String, Duration),
+    #[error("the deadline had passed when the request came")]
+    DeadlinePassed,
     #[error("the deadline passed after {0:?}")]
     Deadline(Duration),
     #[error("the handler ran longer than its timeout of {0:?}; its worker is restarted")]
     Hung(Duration),
+    #[error("the handler ran longer than its timeout of {0:?}, and was told to give up")]
+    Overrun(Duration),
+    #[error("the client is gone")]
+    ClientGone,
     #[error("the worker that ran the request is gone: {0}")]
     WorkerLost(String),
     #[error("{message}")]
@@ -40,27 +53,102 @@ pub(crate) enum Failure {
     Starting,
 }
 
+/// When a client may try again that was refused for want of memory; how soon others end is not known.
+const MEMORY_RETRY: Duration = Duration::from_millis(100);
+
 /// The longest error message that is sent: gRPC clients take 8 KiB of headers, and escaping may triple a message.
 const LONGEST_MESSAGE: usize = 2048;
 
 impl Failure {
+    /// What the client hears of a request that was not queued.
+    pub(crate) fn rejected(rejection: Rejection, query: &Query, catalog: &Catalog) -> Self {
+        let reason = rejection.to_string();
+        match rejection {
+            Rejection::NoMatch => Self::NoMatch(catalog.explain_no_match(query)),
+            Rejection::StreamOnly(capability) => Self::StreamOnly(format!(
+                "{capability} streams its responses: call it by ModelStreamInfer (client.stream), not ModelInfer"
+            )),
+            Rejection::QueueFull { limit, capability: Some(capability), retry_after } => Self::Refused(
+                format!(
+                    "{limit} requests are waiting for {capability} already, as many as may (max_queue_size)"
+                ),
+                retry_after,
+            ),
+            Rejection::QueueFull { retry_after, .. } => {
+                Self::Refused(format!("{reason} (--max-queue-size)"), retry_after)
+            }
+            Rejection::PredictedMiss { retry_after, .. } => Self::PredictedMiss(reason, retry_after),
+            Rejection::DeadlinePassed => Self::DeadlinePassed,
+        }
+    }
+
+    /// Why it was not accepted, as the metrics call it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::NoMatch(_) => "no_match",
+            Self::StreamOnly(_) => "stream_only",
+            Self::Refused(..) | Self::MemoryFull { .. } => "queue_full",
+            Self::PredictedMiss(..) => "predicted_miss",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Draining => "draining",
+            Self::Starting => "starting",
+            _ => "invalid",
+        }
+    }
+
+    /// How a request ended, as the metrics call it: the status in lower case.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match self.code() {
+            Code::Ok => "ok",
+            Code::Cancelled => "cancelled",
+            Code::InvalidArgument => "invalid_argument",
+            Code::DeadlineExceeded => "deadline_exceeded",
+            Code::NotFound => "not_found",
+            Code::PermissionDenied => "permission_denied",
+            Code::ResourceExhausted => "resource_exhausted",
+            Code::Unimplemented => "unimplemented",
+            Code::Internal => "internal",
+            Code::Unavailable => "unavailable",
+            Code::Unauthenticated => "unauthenticated",
+            _ => "unknown",
+        }
+    }
+
+    /// One line for a request that was accepted and failed. That a client has left is no news.
+    pub(crate) fn log(&self, request: &ModelInferRequest, id: RequestId) {
+        // As plain strings: text quotes them, and JSON has them as they are.
+        let (given, model) = (shortened(request.id.clone()), shortened(request.model_name.clone()));
+        let (client_id, model, outcome) = (given.as_str(), model.as_str(), self.outcome());
+        if matches!(self, Self::ClientGone) {
+            tracing::debug!(request = id.0, id = client_id, model, outcome, "the client is gone");
+        } else {
+            let message = one_line(&self.to_string());
+            tracing::warn!(request = id.0, id = client_id, model, outcome, "request failed: {message}");
+        }
+    }
+
     /// When the client may try again.
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Handler { retry_after, .. } => *retry_after,
-            Self::QueueFull(_) => Some(RETRY_AFTER),
+            Self::Refused(_, after) | Self::PredictedMiss(_, after) => Some(*after),
+            Self::MemoryFull { .. } => Some(MEMORY_RETRY),
             _ => None,
         }
     }
 
-    fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Tensor(_) | Self::Capability(_) | Self::NoCapability | Self::Invalid(_) => {
                 Code::InvalidArgument
             }
             Self::NoMatch(_) => Code::NotFound,
-            Self::QueueFull(_) => Code::ResourceExhausted,
-            Self::Deadline(_) | Self::Hung(_) => Code::DeadlineExceeded,
+            Self::StreamOnly(_) => Code::Unimplemented,
+            Self::Refused(..) | Self::PredictedMiss(..) | Self::MemoryFull { .. } => Code::ResourceExhausted,
+            Self::Deadline(_) | Self::DeadlinePassed | Self::Hung(_) | Self::Overrun(_) => {
+                Code::DeadlineExceeded
+            }
+            Self::ClientGone => Code::Cancelled,
             Self::WorkerLost(_) | Self::Draining | Self::Starting => Code::Unavailable,
             Self::Handler { kind, .. } => match kind {
                 Kind::Internal => Code::Internal,
@@ -72,6 +160,7 @@ impl Failure {
                 Kind::Unimplemented => Code::Unimplemented,
                 Kind::PermissionDenied => Code::PermissionDenied,
                 Kind::Unauthenticated => Code::Unauthenticated,
+                Kind::Cancelled => Code::Cancelled,
             },
         }
     }
@@ -86,6 +175,14 @@ impl From<Failure> for Status {
         }
         status
     }
+}
+
+/// The text as it may stand in a log: of one line, without control codes, and not too long.
+fn one_line(text: &str) -> String {
+    let plain = |character: char| -> String {
+        if character.is_control() { character.escape_default().collect() } else { character.into() }
+    };
+    shortened(text.chars().map(plain).collect())
 }
 
 /// The message as far as it may go.

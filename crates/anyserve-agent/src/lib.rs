@@ -2,7 +2,8 @@
 //! processes that answer them.
 //!
 //! - [`Agent::bind`] opens the port, [`Agent::run`] serves until the [`Shutdown`] that the caller owns says stop.
-//! - `ingress` turns gRPC into requests, `dispatch` brings them to workers and their answers back, `worker` starts,
+//! - `ingress` turns gRPC into requests, `dispatch` brings them to workers and their answers back, `telemetry`
+//!   counts what happens, `worker` starts,
 //!   watches and restarts the processes. What is decided, and when, stands in `anyserve-core`.
 
 mod agent;
@@ -11,9 +12,10 @@ mod dispatch;
 mod error;
 mod failure;
 mod ingress;
+mod telemetry;
 mod worker;
 
 pub use agent::{Agent, Served, Shutdown};
-pub use config::{AgentConfig, WorkerCommand};
+pub use config::{AgentConfig, Metrics, WorkerCommand};
 pub use error::Error;
 pub use worker::WorkerExit;

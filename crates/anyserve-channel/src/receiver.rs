@@ -1,5 +1,6 @@
 //! The reading half.
 
+use std::io::ErrorKind;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -34,14 +35,27 @@ impl<M: Message + Default> Receiver<M> {
             }
             self.make_room();
             self.stream.readable().await?;
-            match self.stream.try_read_buf(&mut self.buffer) {
-                Ok(0) if self.buffer.is_empty() => return Ok(None),
-                Ok(0) => return Err(ChannelError::Truncated),
-                Ok(_) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                // A peer that died with unread data resets the connection: for us, it closed.
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return Ok(None),
-                Err(error) => return Err(error.into()),
+            match self.read()? {
+                Some(0) if self.buffer.is_empty() => return Ok(None),
+                Some(0) => return Err(ChannelError::Truncated),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// The next message if all of it is there; the second none means that the other end has closed. Never waits, but
+    /// the runtime must have had the time to see that the socket is readable.
+    pub fn try_receive(&mut self) -> Result<Option<Option<(M, Bytes)>>, ChannelError> {
+        loop {
+            if let Some(frame) = self.buffered()? {
+                return Ok(Some(Some(frame)));
+            }
+            self.make_room();
+            match self.read()? {
+                Some(0) if self.buffer.is_empty() => return Ok(Some(None)),
+                Some(0) => return Err(ChannelError::Truncated),
+                Some(_) => {}
+                None => return Ok(None),
             }
         }
     }
@@ -49,6 +63,20 @@ impl<M: Message + Default> Receiver<M> {
     /// The next message if it has arrived with an earlier one: no I/O.
     pub fn buffered(&mut self) -> Result<Option<(M, Bytes)>, ChannelError> {
         frame::decode(&mut self.buffer, self.max_frame_size)
+    }
+
+    /// Reads what is there; none if that is nothing.
+    fn read(&mut self) -> Result<Option<usize>, ChannelError> {
+        match self.stream.try_read_buf(&mut self.buffer) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+            // A peer that died with unread data resets the connection: for us, it closed.
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {
+                self.buffer.clear();
+                Ok(Some(0))
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Makes room to read into, without ever moving a large frame that is half there.

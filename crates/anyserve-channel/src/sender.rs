@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, IoSlice};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes};
 use prost::Message;
@@ -10,6 +10,9 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
 use crate::{ChannelError, frame};
+
+/// The most pieces of one system call.
+const MOST_PIECES: usize = 64;
 
 /// Sends messages from any thread.
 ///
@@ -25,6 +28,8 @@ pub struct Sender {
 #[derive(Debug, Default)]
 struct Pending {
     pieces: VecDeque<Bytes>,
+    /// The socket was full: the driver writes on.
+    driven: bool,
     /// The other end is gone; the receiver sees that too and acts on it.
     broken: bool,
 }
@@ -39,17 +44,29 @@ impl Sender {
     /// A broken channel is no error here: it is the receiver that reports it, once. Fails only on a message that no
     /// frame can hold.
     pub fn send(&self, message: &impl Message, payload: &[Bytes]) -> Result<(), ChannelError> {
-        let pieces = frame::encode(message, payload)?;
-        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = pending.pieces.is_empty();
-        pending.pieces.extend(pieces);
-        if idle {
-            pending.write(&self.stream);
-            if !pending.pieces.is_empty() {
-                self.more.notify_one();
-            }
-        }
+        self.queue(message, payload)?;
+        self.write();
         Ok(())
+    }
+
+    /// The same, but leaves the writing to a later [`Self::write`]: many messages by one system call.
+    pub fn queue(&self, message: &impl Message, payload: &[Bytes]) -> Result<(), ChannelError> {
+        let pieces = frame::encode(message, payload)?;
+        self.lock().pieces.extend(pieces);
+        Ok(())
+    }
+
+    /// Writes what was queued, as far as the socket takes it.
+    pub fn write(&self) {
+        let mut pending = self.lock();
+        if pending.driven {
+            return;
+        }
+        pending.write(&self.stream);
+        if !pending.pieces.is_empty() {
+            pending.driven = true;
+            self.more.notify_one();
+        }
     }
 
     /// Writes what [`Self::send`] could not; runs beside the receiver for as long as the channel lives.
@@ -66,13 +83,19 @@ impl Sender {
             if self.stream.writable().await.is_err() {
                 return;
             }
-            self.pending.lock().unwrap_or_else(PoisonError::into_inner).write(&self.stream);
+            let mut pending = self.lock();
+            pending.write(&self.stream);
+            pending.driven = !pending.pieces.is_empty();
         }
     }
 
     /// True while something sent is not with the kernel yet.
     pub fn has_pending(&self) -> bool {
-        !self.pending.lock().unwrap_or_else(PoisonError::into_inner).pieces.is_empty()
+        !self.lock().pieces.is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +106,8 @@ impl Pending {
             self.pieces.clear();
         }
         while !self.pieces.is_empty() {
-            let slices: Vec<_> = self.pieces.iter().take(16).map(|piece| IoSlice::new(piece)).collect();
+            let slices: Vec<_> =
+                self.pieces.iter().take(MOST_PIECES).map(|piece| IoSlice::new(piece)).collect();
             match stream.try_write_vectored(&slices) {
                 Ok(written) => self.advance(written),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return,

@@ -13,6 +13,8 @@
 //! # }
 //! ```
 
+mod stream;
+
 use std::time::Duration;
 
 use anyserve_core::Query;
@@ -23,6 +25,10 @@ use anyserve_proto::inference::{
     ModelReadyRequest, ServerReadyRequest,
 };
 use anyserve_proto::tensor::{self, RequestError};
+pub use stream::ResponseStream;
+use tokio::time::Instant;
+use tonic::codegen::tokio_stream;
+use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -118,16 +124,28 @@ impl Client {
         mut request: ModelInferRequest,
         options: &CallOptions,
     ) -> Result<ModelInferResponse, ClientError> {
-        for (key, value) in options.capability.iter().flat_map(Query::pairs) {
-            let parameter =
-                InferParameter { parameter_choice: Some(ParameterChoice::StringParam(value.clone())) };
-            request.parameters.insert(format!("cap.{key}"), parameter);
-        }
+        add_capability(&mut request, options);
         let mut grpc = self.grpc.clone();
         let call = grpc.model_infer(with_timeout(request, options.timeout));
         let mut response = self.within(options.timeout, call).await?;
         tensor::normalize_response(&mut response)?;
         Ok(response)
+    }
+
+    /// Sends a request that may have any number of responses.
+    pub async fn stream(
+        &self,
+        mut request: ModelInferRequest,
+        options: &CallOptions,
+    ) -> Result<ResponseStream, ClientError> {
+        add_capability(&mut request, options);
+        let timeout = options.timeout.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
+        let mut call = with_timeout(tokio_stream::once(request), options.timeout);
+        // With one request on the call, its error had better be the call's own.
+        call.metadata_mut().insert("triton_grpc_error", MetadataValue::from_static("true"));
+        let mut grpc = self.grpc.clone();
+        let responses = self.within(options.timeout, grpc.model_stream_infer(call)).await?;
+        Ok(ResponseStream::new(self.clone(), responses, timeout))
     }
 
     /// True if the server has a worker that is ready.
@@ -182,6 +200,15 @@ impl Client {
             }
             _ => ClientError::Status(status),
         }
+    }
+}
+
+/// Lets the request say what it wants, if that is not what its model name stands for.
+fn add_capability(request: &mut ModelInferRequest, options: &CallOptions) {
+    for (key, value) in options.capability.iter().flat_map(Query::pairs) {
+        let parameter =
+            InferParameter { parameter_choice: Some(ParameterChoice::StringParam(value.clone())) };
+        request.parameters.insert(format!("cap.{key}"), parameter);
     }
 }
 

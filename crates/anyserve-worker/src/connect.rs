@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 
@@ -25,13 +25,14 @@ pub(crate) fn from_env() -> Result<Worker, WorkerError> {
     // The user's code finds an empty standard input there, not our channel.
     rustix::stdio::dup2_stdin(File::open("/dev/null")?).map_err(io::Error::from)?;
     socket.set_nonblocking(true)?;
+    let descriptor = socket.as_raw_fd();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let stream = {
         let _context = runtime.enter();
         UnixStream::from_std(socket)?
     };
     let (sender, receiver) = anyserve_channel::split(stream, u64::MAX);
-    let shared = Arc::new(Shared::new(sender, receiver, claims, runtime));
+    let shared = Arc::new(Shared::new(sender, receiver, claims, runtime, descriptor));
     let for_watcher = Arc::clone(&shared);
     std::thread::Builder::new()
         .name("anyserve-watch".to_owned())

@@ -4,10 +4,11 @@
 //! wake-up, which is most of what a small request costs. While all threads are in handlers nobody would read, so a
 //! watcher looks every few milliseconds, and leads for as long as the handlers take.
 
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyserve_channel::{ChannelError, Receiver, Sender, split_payload};
 use anyserve_proto::worker::{Returned, ToAgent, ToWorker, to_agent, to_worker};
@@ -35,6 +36,9 @@ pub(crate) struct Shared {
     pub(crate) inbox: Inbox,
     pub(crate) claims: ClaimFile,
     runtime: tokio::runtime::Runtime,
+    socket: RawFd,
+    /// An event loop reads the channel; no thread leads.
+    lent: AtomicBool,
     /// True while a thread that waits for work leads.
     idle: AtomicBool,
     /// Moves whenever a thread takes work or comes back for more.
@@ -49,6 +53,7 @@ impl Shared {
         receiver: Receiver<ToWorker>,
         claims: ClaimFile,
         runtime: tokio::runtime::Runtime,
+        socket: RawFd,
     ) -> Self {
         Self {
             sender,
@@ -56,6 +61,8 @@ impl Shared {
             inbox: Inbox::default(),
             claims,
             runtime,
+            socket,
+            lent: AtomicBool::new(false),
             idle: AtomicBool::new(false),
             progress: AtomicU64::new(0),
             watcher: OnceLock::new(),
@@ -69,17 +76,93 @@ impl Shared {
 
     /// Sends a message; it is with the kernel when this returns.
     pub(crate) fn send(&self, message: to_agent::Message, payload: &[Bytes]) {
+        self.queue(message, payload);
+        self.flush();
+    }
+
+    /// Leaves the writing to a later [`Self::flush`].
+    pub(crate) fn queue(&self, message: to_agent::Message, payload: &[Bytes]) {
         let message = ToAgent { message: Some(message) };
         // What no frame can hold is caught where a response is checked against the agent's limit.
-        let _ = self.sender.send(&message, payload);
+        let _ = self.sender.queue(&message, payload);
+    }
+
+    /// Everything queued is with the kernel when this returns.
+    pub(crate) fn flush(&self) {
+        self.sender.write();
         if self.sender.has_pending() {
             self.runtime.block_on(self.sender.flush());
         }
     }
 
+    /// The socket to watch for an event loop that calls [`Self::drain`].
+    pub(crate) fn socket(&self) -> RawFd {
+        self.socket
+    }
+
     /// Waits until `take` finds what it looks for; none once the worker is to stop.
-    pub(crate) fn wait_for<T>(&self, take: impl Fn(&mut State) -> Option<T>) -> Option<T> {
-        let found = self.wait(take);
+    pub(crate) fn wait_for_work<T>(&self, take: impl Fn(&mut State) -> Option<T>) -> Option<T> {
+        let found = loop {
+            let mut inbox = self.inbox.lock();
+            let found = take(&mut inbox);
+            if found.is_some() || inbox.is_stopping() {
+                break found;
+            }
+            // Tried with the inbox locked, so that the watcher cannot give up the lead unseen in between.
+            match self.try_lead() {
+                None => self.inbox.wait_for_work(inbox),
+                Some(receiver) => {
+                    drop(inbox);
+                    self.lead(receiver, None);
+                }
+            }
+        };
+        self.note_progress();
+        found
+    }
+
+    /// Waits until `take` finds what it looks for, at most until then.
+    pub(crate) fn wait_for_window<T>(
+        &self,
+        until: Instant,
+        take: impl Fn(&mut State) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            let mut inbox = self.inbox.lock();
+            let found = take(&mut inbox);
+            if found.is_some() || until <= Instant::now() {
+                drop(inbox);
+                self.note_progress();
+                return found;
+            }
+            match self.try_lead() {
+                None => self.inbox.wait_for_window(inbox, until),
+                Some(receiver) => {
+                    drop(inbox);
+                    self.lead(receiver, Some(until));
+                }
+            }
+        }
+    }
+
+    /// Receives once, and wakes those that it brought something for.
+    fn lead(&self, mut receiver: MutexGuard<'_, Receiver<ToWorker>>, until: Option<Instant>) {
+        self.idle.store(true, Ordering::Relaxed);
+        self.runtime.block_on(async {
+            let one = self.receive(&mut receiver);
+            match until {
+                None => one.await,
+                // Out of time just means another look.
+                Some(until) => drop(tokio::time::timeout_at(until.into(), one).await),
+            }
+        });
+        self.idle.store(false, Ordering::Relaxed);
+        drop(receiver);
+        self.inbox.share();
+        self.inbox.hand_over();
+    }
+
+    fn note_progress(&self) {
         // Ordered against the watcher, which looks at them the other way round before it sleeps.
         self.progress.fetch_add(1, Ordering::SeqCst);
         if self.watcher_sleeps.load(Ordering::SeqCst)
@@ -87,31 +170,12 @@ impl Shared {
         {
             watcher.unpark();
         }
-        found
-    }
-
-    fn wait<T>(&self, take: impl Fn(&mut State) -> Option<T>) -> Option<T> {
-        loop {
-            let mut inbox = self.inbox.lock();
-            if let Some(found) = take(&mut inbox) {
-                return Some(found);
-            }
-            if inbox.is_stopping() {
-                return None;
-            }
-            // Tried with the inbox locked, so that the watcher cannot give up the lead unseen in between.
-            let Some(mut receiver) = self.try_lead() else {
-                self.inbox.wait(inbox);
-                continue;
-            };
-            drop(inbox);
-            self.idle.store(true, Ordering::Relaxed);
-            self.runtime.block_on(self.receive(&mut receiver));
-            self.idle.store(false, Ordering::Relaxed);
-        }
     }
 
     fn try_lead(&self) -> Option<MutexGuard<'_, Receiver<ToWorker>>> {
+        if self.lent.load(Ordering::SeqCst) {
+            return None;
+        }
         match self.receiver.try_lock() {
             Ok(receiver) => Some(receiver),
             Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -122,13 +186,14 @@ impl Shared {
     /// Receives what has arrived, at least one message, and acts on it. If there will be no more, the process ends.
     async fn receive(&self, receiver: &mut Receiver<ToWorker>) {
         if !matches!(self.try_receive(receiver).await, Ok(true)) {
-            // Nobody is left to answer to, and a handler may hold this process for as long as it likes.
-            let _ = kill_process(getpid(), Signal::KILL);
+            end_process();
         }
     }
 
     /// The same; false if the agent is gone.
     async fn try_receive(&self, receiver: &mut Receiver<ToWorker>) -> Result<bool, ChannelError> {
+        // What could not be written when it was said.
+        self.sender.flush().await;
         let mut next = receiver.receive().await?;
         if next.is_none() {
             return Ok(false);
@@ -141,6 +206,32 @@ impl Shared {
         Ok(true)
     }
 
+    /// From now on an event loop reads the channel by [`Self::drain`].
+    pub(crate) fn lend_to_loop(&self) {
+        self.lent.store(true, Ordering::SeqCst);
+        self.inbox.gather_news();
+    }
+
+    /// Acts on what has arrived, without waiting for more.
+    pub(crate) fn drain(&self) {
+        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let drained = self.runtime.block_on(async {
+            // Lets the runtime see what the loop saw: that the socket is readable.
+            tokio::task::yield_now().await;
+            while let Some(next) = receiver.try_receive()? {
+                let Some((message, payload)) = next else {
+                    return Ok(false);
+                };
+                self.handle(message, payload)?;
+            }
+            Ok::<_, ChannelError>(true)
+        });
+        if !matches!(drained, Ok(true)) {
+            end_process();
+        }
+        self.flush();
+    }
+
     fn handle(&self, message: ToWorker, payload: Bytes) -> Result<(), ChannelError> {
         let returned = |requests| {
             let message = to_agent::Message::Returned(Returned { requests });
@@ -150,7 +241,7 @@ impl Shared {
             return Ok(());
         };
         match message {
-            to_worker::Message::Welcome(welcome) => self.inbox.welcome(welcome.max_message_size),
+            to_worker::Message::Welcome(welcome) => self.inbox.welcome(&welcome),
             to_worker::Message::Assign(assign) => {
                 let inputs = split_payload(payload, &assign.payload_sizes)?;
                 self.inbox.push(Assigned::new(assign, inputs));
@@ -161,16 +252,22 @@ impl Shared {
                     returned(vec![cancel.request])?;
                 }
             }
+            to_worker::Message::Consumed(consumed) => self.inbox.consumed(&consumed),
             to_worker::Message::Stop(_) => self.inbox.stop(),
         }
         Ok(())
     }
 }
 
+/// The agent is gone: nobody is left to answer to, and a handler may hold this process for as long as it likes.
+fn end_process() {
+    let _ = kill_process(getpid(), Signal::KILL);
+}
+
 /// Leads while handlers run long; runs for as long as the process.
 pub(crate) fn watch(shared: &Shared) {
     let (mut seen, mut idle_looks) = (0, 0);
-    loop {
+    while !shared.lent.load(Ordering::SeqCst) {
         std::thread::sleep(WATCH_PERIOD);
         let progress = shared.progress.load(Ordering::Relaxed);
         if shared.idle.load(Ordering::Relaxed) {
@@ -196,11 +293,12 @@ pub(crate) fn watch(shared: &Shared) {
 /// Reads the channel until a thread waits for work.
 fn lead_for_a_while(shared: &Shared) {
     let mut receiver = shared.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-    while !shared.inbox.has_waiter() {
+    while !shared.inbox.has_waiter() && !shared.lent.load(Ordering::SeqCst) {
         let period = async { tokio::time::timeout(LEAD_PERIOD, shared.receive(&mut receiver)).await };
         // Out of time just means another look.
         let _ = shared.runtime.block_on(period);
     }
     drop(receiver);
-    shared.inbox.wake_waiter();
+    shared.inbox.share();
+    shared.inbox.hand_over();
 }

@@ -30,15 +30,21 @@ mod failure;
 mod inbox;
 mod lead;
 mod request;
+mod stream;
+mod window;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyserve_proto::worker::{Capability, Hello, StartFailed, to_agent};
 
 pub use anyserve_proto::worker::failure::Kind as FailureKind;
 pub use failure::Failure;
+pub use inbox::News;
 use lead::Shared;
-pub use request::Request;
+pub use request::{Answer, Request};
+pub use stream::SendError;
 
 /// A worker process, connected to its agent.
 #[derive(Debug)]
@@ -67,12 +73,14 @@ impl Worker {
     }
 
     /// Tells the agent that the application is loaded and what it serves, and waits for its answer.
+    ///
+    /// `concurrency` is how many batches the process runs at once.
     pub fn ready(&self, capabilities: Vec<Capability>, concurrency: u32) -> Result<(), WorkerError> {
         let protocol_version = anyserve_proto::WORKER_PROTOCOL_VERSION;
         self.shared
             .send(to_agent::Message::Hello(Hello { protocol_version, capabilities, concurrency }), &[]);
         let welcomed = |inbox: &mut inbox::State| inbox.is_welcome().then_some(());
-        self.shared.wait_for(welcomed).ok_or(WorkerError::Stopped)
+        self.shared.wait_for_work(welcomed).ok_or(WorkerError::Stopped)
     }
 
     /// Tells the agent that the application could not be loaded; the process should end now.
@@ -81,14 +89,70 @@ impl Worker {
     }
 
     /// Waits for the next request; none once the agent wants the worker to stop.
+    ///
+    /// Requests of a capability with `max_batch_size` come one by one too.
     pub fn next(&self) -> Option<Request> {
-        let assigned = self.shared.wait_for(inbox::State::take)?;
-        Some(Request::new(assigned, Arc::clone(&self.shared)))
+        let take = |inbox: &mut inbox::State| {
+            let mut batch = inbox.take()?.into_iter();
+            let first = batch.next();
+            inbox.put_back(batch.collect());
+            first
+        };
+        self.shared.wait_for_work(take).map(|assigned| self.request(assigned))
     }
 
-    /// The next request if one is there already.
-    pub fn try_next(&self) -> Option<Request> {
-        let assigned = self.shared.inbox.lock().take()?;
-        Some(Request::new(assigned, Arc::clone(&self.shared)))
+    /// Waits for the next batch: one request, or as many as the capability's `max_batch_size` allows; none once the
+    /// agent wants the worker to stop.
+    pub fn next_batch(&self) -> Option<Vec<Request>> {
+        self.shared.wait_for_work(inbox::State::take).map(|batch| self.requests(batch))
+    }
+
+    /// The next batch if one is there already.
+    pub fn try_next_batch(&self) -> Option<Vec<Request>> {
+        let batch = self.shared.inbox.lock().take()?;
+        Some(self.requests(batch))
+    }
+
+    /// From now on an event loop brings the messages of the agent in, by [`Self::drain`]. Returns the socket that
+    /// becomes readable when there are any.
+    pub fn lend_to_loop(&self) -> RawFd {
+        self.shared.lend_to_loop();
+        self.shared.socket()
+    }
+
+    /// Brings in what has arrived, without waiting; returns what changed for requests that handlers have. Batches then
+    /// wait for [`Self::try_next_batch`].
+    pub fn drain(&self) -> News {
+        self.shared.drain();
+        self.shared.inbox.lock().take_news()
+    }
+
+    /// True once the agent wants the worker to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.inbox.lock().is_stopping()
+    }
+
+    /// How long a stream waits for its client to take something.
+    pub fn stall_timeout(&self) -> Duration {
+        self.shared.inbox.limits().stall_timeout
+    }
+
+    fn requests(&self, batch: Vec<inbox::Assigned>) -> Vec<Request> {
+        batch.into_iter().map(|assigned| self.request(assigned)).collect()
+    }
+
+    fn request(&self, assigned: inbox::Assigned) -> Request {
+        Request::new(assigned, Arc::clone(&self.shared))
+    }
+}
+
+/// Answers the requests of a batch together: one system call for all.
+pub fn reply_all(answers: impl IntoIterator<Item = (Request, Answer)>) {
+    let mut shared = None;
+    for (request, answer) in answers {
+        shared = Some(request.queue_answer(answer));
+    }
+    if let Some(shared) = shared {
+        shared.flush();
     }
 }

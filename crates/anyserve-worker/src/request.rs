@@ -1,7 +1,7 @@
 //! One request in the hands of a handler; it is answered exactly once.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyserve_channel::{FRAME_OVERHEAD, framed_size};
@@ -14,20 +14,38 @@ use prost::Message;
 use crate::failure::Failure;
 use crate::inbox::Assigned;
 use crate::lead::Shared;
+use crate::stream::SendError;
 
-/// A request that a handler is to answer, by [`Request::reply`] or [`Request::fail`].
+/// A response with the raw contents of its outputs, or why there is none.
+pub type Answer = Result<(ModelInferResponse, Vec<Bytes>), Failure>;
+
+/// A request that a handler is to answer, by [`Request::reply`] or [`Request::fail`]; or, where
+/// its capability streams, by any number of [`Request::send`] and then [`Request::finish`].
 ///
 /// Dropping it unanswered answers it with an error, so that no client waits in vain.
 #[derive(Debug)]
 pub struct Request {
-    id: u64,
+    pub(crate) id: u64,
     capability: usize,
     infer: ModelInferRequest,
     inputs: Vec<Bytes>,
     deadline: Option<Instant>,
     cancelled: Arc<AtomicBool>,
-    shared: Arc<Shared>,
-    answered: bool,
+    pub(crate) shared: Arc<Shared>,
+    phase: Mutex<Phase>,
+}
+
+/// How far a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nothing was sent.
+    Silent,
+    /// It has had responses, and more may follow.
+    Streaming,
+    /// Its client has all responses, but its handler still runs.
+    Closed,
+    /// It has had the last word.
+    Ended,
 }
 
 impl Request {
@@ -42,8 +60,13 @@ impl Request {
             deadline,
             cancelled,
             shared,
-            answered: false,
+            phase: Mutex::new(Phase::Silent),
         }
+    }
+
+    /// The agent's number for it, as in [`crate::News`].
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// Which of the capabilities given to [`crate::Worker::ready`] it is for.
@@ -84,53 +107,83 @@ impl Request {
     /// Answers with `response`, whose outputs have these raw contents.
     ///
     /// A response that is not well formed, or over the agent's limit, becomes an error that says so.
-    pub fn reply(mut self, response: ModelInferResponse, contents: &[Bytes]) {
-        if let Err(message) = self.check(&response, contents) {
-            return self.fail(Failure::new(Kind::Internal, message));
+    pub fn reply(self, response: ModelInferResponse, contents: &[Bytes]) {
+        self.queue_reply(response, contents).flush();
+    }
+
+    /// Answers with an error. If it has had its last word already, this does nothing.
+    pub fn fail(&self, failure: Failure) {
+        self.queue_failure(failure).flush();
+    }
+
+    pub(crate) fn queue_answer(self, answer: Answer) -> Arc<Shared> {
+        match answer {
+            Ok((response, contents)) => self.queue_reply(response, &contents),
+            Err(failure) => self.queue_failure(failure),
+        }
+    }
+
+    fn queue_reply(&self, response: ModelInferResponse, contents: &[Bytes]) -> Arc<Shared> {
+        if let Err(error) = self.checked_size(&response, contents) {
+            return self.queue_failure(Failure::new(Kind::Internal, error.to_string()));
         }
         let payload_sizes = contents.iter().map(|content| content.len() as u64).collect();
-        let reply = Reply { request: self.id, infer: Some(response), payload_sizes };
-        self.answer(to_agent::Message::Reply(reply), contents);
+        let reply = Reply { request: self.id, infer: Some(response), payload_sizes, more: false };
+        self.end(to_agent::Message::Reply(reply), contents)
     }
 
-    /// Answers with an error.
-    pub fn fail(mut self, failure: Failure) {
-        self.answer_failure(failure);
+    pub(crate) fn queue_failure(&self, failure: Failure) -> Arc<Shared> {
+        self.end(to_agent::Message::Failure(failure.into_message(self.id)), &[])
     }
 
-    fn answer_failure(&mut self, failure: Failure) {
-        self.answer(to_agent::Message::Failure(failure.into_message(self.id)), &[]);
-    }
-
-    fn answer(&mut self, message: to_agent::Message, payload: &[Bytes]) {
-        self.answered = true;
+    /// The last word, still to be flushed; what comes after it is dropped.
+    pub(crate) fn end(&self, message: to_agent::Message, payload: &[Bytes]) -> Arc<Shared> {
+        let mut phase = self.phase();
+        if !matches!(*phase, Phase::Ended) {
+            *phase = Phase::Ended;
+            self.shared.queue(message, payload);
+        }
+        // A thread that waits for the window looks at the phase while it holds the inbox.
+        drop(phase);
         self.shared.inbox.finished(self.id);
-        self.shared.send(message, payload);
+        Arc::clone(&self.shared)
     }
 
-    fn check(&self, response: &ModelInferResponse, contents: &[Bytes]) -> Result<(), String> {
+    /// Held while something is queued, so that nothing follows the last word.
+    pub(crate) fn phase(&self) -> MutexGuard<'_, Phase> {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The size of a response; an error if it is not well formed, or over the agent's limit.
+    pub(crate) fn checked_size(
+        &self,
+        response: &ModelInferResponse,
+        contents: &[Bytes],
+    ) -> Result<u64, SendError> {
         if response.outputs.len() != contents.len() {
             let (outputs, contents) = (response.outputs.len(), contents.len());
-            return Err(format!("the response has {outputs} outputs, but contents for {contents}"));
+            let message = format!("the response has {outputs} outputs, but contents for {contents}");
+            return Err(SendError::Invalid(message));
         }
         for (output, content) in response.outputs.iter().zip(contents) {
-            tensor::check_output(output, content).map_err(|error| error.to_string())?;
+            tensor::check_output(output, content).map_err(|error| SendError::Invalid(error.to_string()))?;
         }
-        let size = response.encoded_len() + contents.iter().map(Bytes::len).sum::<usize>();
-        let limit = self.shared.inbox.max_message_size();
+        let size = (response.encoded_len() + contents.iter().map(Bytes::len).sum::<usize>()) as u64;
+        let limit = self.shared.inbox.limits().max_message_size;
         let framed = framed_size(response.encoded_len(), contents);
-        if size as u64 > limit || framed > limit.saturating_add(FRAME_OVERHEAD) {
-            return Err(format!("a response of {size} bytes is over the limit of {limit}"));
+        if size > limit || framed > limit.saturating_add(FRAME_OVERHEAD) {
+            let message = format!("a response of {size} bytes is over the limit of {limit}");
+            return Err(SendError::Invalid(message));
         }
-        Ok(())
+        Ok(size)
     }
 }
 
 impl Drop for Request {
     fn drop(&mut self) {
-        if !self.answered {
+        if !matches!(*self.phase(), Phase::Ended) {
             let message = "the handler dropped the request without an answer";
-            self.answer_failure(Failure::new(Kind::Internal, message));
+            self.queue_failure(Failure::new(Kind::Internal, message)).flush();
         }
     }
 }

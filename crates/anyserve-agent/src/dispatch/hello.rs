@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyserve_core::capability::Value;
-use anyserve_core::scheduler::Offer;
+use anyserve_core::scheduler::{Offer, Priority};
 use anyserve_core::{Capability, CapabilityError};
 use anyserve_proto::inference::model_metadata_response::TensorMetadata;
-use anyserve_proto::worker::Hello;
+use anyserve_proto::worker::{Capability as Declared, Hello};
 
 /// The most capabilities, and the most requests at once, that a worker may claim.
 const MOST: usize = 1024;
@@ -39,6 +39,8 @@ pub(crate) enum HelloError {
     NoCapabilities,
     #[error(transparent)]
     Capability(#[from] CapabilityError),
+    #[error("its options for {0} are out of bounds, or do not go together")]
+    Options(Capability),
     #[error("it serves {0} twice")]
     Duplicate(Capability),
     #[error(
@@ -61,13 +63,12 @@ impl TryFrom<Hello> for Declaration {
         }
         let mut capabilities: Vec<Described> = Vec::with_capacity(hello.capabilities.len());
         for declared in hello.capabilities {
-            let pairs = declared.pairs.into_iter().map(|(key, text)| (key, Value::Text(text)));
+            let pairs = declared.pairs.clone().into_iter().map(|(key, text)| (key, Value::Text(text)));
             let capability = Capability::new(pairs)?;
             if capabilities.iter().any(|earlier| earlier.offer.capability == capability) {
                 return Err(HelloError::Duplicate(capability));
             }
-            let timeout = (declared.timeout_us > 0).then(|| Duration::from_micros(declared.timeout_us));
-            let offer = Offer { capability, idempotent: declared.idempotent, timeout };
+            let offer = offer(capability, &declared, concurrency)?;
             capabilities.push(Described { offer, inputs: declared.inputs, outputs: declared.outputs });
         }
         if capabilities.is_empty() {
@@ -75,4 +76,31 @@ impl TryFrom<Hello> for Declaration {
         }
         Ok(Self { capabilities, concurrency: hello.concurrency.max(1) as usize })
     }
+}
+
+/// What the scheduler knows of a capability.
+fn offer(capability: Capability, declared: &Declared, concurrency: u32) -> Result<Offer, HelloError> {
+    let duration = |micros: u64| (micros > 0).then(|| Duration::from_micros(micros));
+    let number = |number: u32| (number > 0).then_some(number as usize);
+    let (batch, own) = (declared.max_batch_size, declared.concurrency);
+    if batch as usize > MOST || own > concurrency || (batch > 1 && declared.stream) {
+        return Err(HelloError::Options(capability));
+    }
+    let priority = match declared.priority {
+        0 => Priority::default(),
+        level => Priority::new(level.into()).ok_or_else(|| HelloError::Options(capability.clone()))?,
+    };
+    Ok(Offer {
+        idempotent: declared.idempotent,
+        timeout: duration(declared.timeout_us),
+        // No limit where the worker's own is the same.
+        concurrency: number(own).filter(|_| own < concurrency),
+        max_batch_size: number(batch).unwrap_or(1),
+        max_batch_delay: Duration::from_micros(declared.max_batch_delay_us),
+        stream: declared.stream,
+        slo: duration(declared.slo_us),
+        priority,
+        max_queue_size: number(declared.max_queue_size),
+        ..Offer::new(capability)
+    })
 }

@@ -1,22 +1,24 @@
-//! The part of dispatch that time drives: taking parked requests back, and ending handlers that hang.
-
-use std::time::Duration;
+//! The part of dispatch that time drives: deadlines, batches that waited long enough, parked requests to take back,
+//! handlers that hang.
 
 use anyserve_core::scheduler::{Action, Time};
 
 use super::Dispatcher;
 
-/// Nothing that became due while the ticker slept is noticed later than this.
-const LONGEST_SLEEP: Duration = Duration::from_millis(50);
-
 impl Dispatcher {
     /// Acts on what time asks for; runs for as long as the agent does, and sleeps while nothing can become due.
     pub(crate) async fn run_ticker(&self) {
         loop {
-            self.tick.notified().await;
-            while let Some(next) = self.act() {
-                let sleep = next.0.saturating_sub(self.now().0).min(LONGEST_SLEEP);
-                tokio::time::sleep(sleep).await;
+            match self.act() {
+                None => self.tick.notified().await,
+                Some(next) => {
+                    let until = tokio::time::sleep_until((self.epoch + next.0).into());
+                    tokio::select! {
+                        () = until => {}
+                        // Something is due sooner.
+                        () = self.tick.notified() => {}
+                    }
+                }
             }
         }
     }
@@ -28,11 +30,14 @@ impl Dispatcher {
         for action in state.scheduler.check(now) {
             match action {
                 Action::Recall(worker) => state.recall(worker),
-                Action::Hung(worker, request) => state.hung(worker, request),
+                Action::Expired(request, worker) => state.expired(request, worker, now),
+                Action::Overrun(worker, request) => state.overrun(worker, request, now),
+                Action::Hung(worker, request) => state.hung(worker, request, now),
             }
         }
-        let next = state.scheduler.next_check(now);
-        state.ticking = next.is_some();
-        next
+        state.assign_all(now);
+        self.announce_quiet(&state);
+        state.wakes = state.scheduler.next_check(now);
+        state.wakes
     }
 }

@@ -1,7 +1,6 @@
-//! The client's hold on its request: it yields the answer, and dropping it cancels the request.
+//! The client's hold on its requests: it yields the answers, and dropping it cancels the requests.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use anyserve_core::scheduler::RequestId;
 use anyserve_proto::inference::ModelInferResponse;
@@ -10,47 +9,47 @@ use tokio::sync::oneshot;
 use super::Dispatcher;
 use crate::failure::Failure;
 
-/// A request on its way.
+/// A request on its way, cancelled when this is dropped before [`Hold::ended`].
 #[derive(Debug)]
-pub(crate) struct Ticket {
-    cancel: CancelOnDrop,
-    answer: oneshot::Receiver<Result<ModelInferResponse, Failure>>,
-    submitted: Instant,
-    deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct CancelOnDrop {
+pub(crate) struct Hold {
     dispatcher: Arc<Dispatcher>,
     request: Option<RequestId>,
 }
 
-impl Ticket {
-    pub(super) fn new(
-        dispatcher: Arc<Dispatcher>,
-        request: RequestId,
-        answer: oneshot::Receiver<Result<ModelInferResponse, Failure>>,
-        deadline: Option<Instant>,
-    ) -> Self {
-        let cancel = CancelOnDrop { dispatcher, request: Some(request) };
-        Self { cancel, answer, submitted: Instant::now(), deadline }
+/// A request on its way that has one response.
+#[derive(Debug)]
+pub(crate) struct Ticket {
+    hold: Hold,
+    answer: oneshot::Receiver<Result<ModelInferResponse, Failure>>,
+}
+
+impl Hold {
+    pub(super) fn new(dispatcher: Arc<Dispatcher>, request: RequestId) -> Self {
+        Self { dispatcher, request: Some(request) }
     }
 
-    /// Waits for the answer, at most until the deadline.
-    pub(crate) async fn answer(mut self) -> Result<ModelInferResponse, Failure> {
-        let answer = match self.deadline {
-            None => (&mut self.answer).await,
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), &mut self.answer)
-                .await
-                .map_err(|_| Failure::Deadline(deadline.duration_since(self.submitted)))?,
-        };
-        self.cancel.request = None;
+    /// The request has ended: there is nothing to cancel.
+    pub(crate) fn ended(&mut self) {
+        self.request = None;
+    }
+}
+
+impl Ticket {
+    pub(super) fn new(hold: Hold, answer: oneshot::Receiver<Result<ModelInferResponse, Failure>>) -> Self {
+        Self { hold, answer }
+    }
+
+    /// Waits for the answer; it comes at the deadline at the latest.
+    pub(crate) async fn answer(self) -> Result<ModelInferResponse, Failure> {
+        let Self { mut hold, answer } = self;
+        let answer = answer.await;
+        hold.ended();
         // The sender is dropped unused only when the whole agent goes.
         answer.unwrap_or(Err(Failure::Draining))
     }
 }
 
-impl Drop for CancelOnDrop {
+impl Drop for Hold {
     fn drop(&mut self) {
         if let Some(request) = self.request {
             self.dispatcher.cancel(request);

@@ -104,12 +104,16 @@ fn reword(code: Code, path: &str, limit: usize, response: Response<Body>) -> Res
                 .into_http()
         }
         // No service here answers so itself: it is the codec, about a message over the limit.
-        Code::OutOfRange => Status::resource_exhausted(format!(
-            "the request is over the limit of {limit} bytes; raise it with --max-message-size"
-        ))
-        .into_http(),
+        Code::OutOfRange => over_limit(limit).into_http(),
         _ => response,
     }
+}
+
+/// What the client hears of a request that is too large.
+pub(super) fn over_limit(limit: usize) -> Status {
+    Status::resource_exhausted(format!(
+        "the request is over the limit of {limit} bytes; raise it with --max-message-size"
+    ))
 }
 
 fn boxed<S>(service: S) -> Reflection

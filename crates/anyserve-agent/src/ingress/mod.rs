@@ -4,6 +4,7 @@ mod edge;
 mod io;
 mod server;
 mod service;
+mod stream;
 mod wanted;
 
 pub(crate) use edge::Edge;

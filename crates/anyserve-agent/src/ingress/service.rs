@@ -6,21 +6,20 @@ use std::time::Instant;
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use anyserve_proto::inference::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-    ServerReadyRequest, ServerReadyResponse,
+    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, ServerLiveRequest,
+    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+    ServerReadyResponse,
 };
 use anyserve_proto::tensor;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
+use super::stream::StreamCall;
 use super::wanted;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{DEFAULT_VERSION, Dispatcher};
 use crate::failure::Failure;
 
 /// What the protocol calls the kind of backend behind a model.
 const PLATFORM: &str = "anyserve";
-
-/// The version of a capability that has no `version` of its own.
-const DEFAULT_VERSION: &str = "1";
 
 #[derive(Clone, Debug)]
 pub(crate) struct InferenceService {
@@ -41,11 +40,31 @@ impl GrpcInferenceService for InferenceService {
     ) -> Result<Response<ModelInferResponse>, Status> {
         let arrival = Instant::now();
         let (metadata, _, mut infer) = request.into_parts();
-        tensor::normalize(&mut infer).map_err(Failure::from)?;
-        let wanted = wanted::wanted(&metadata, &infer)?;
-        let deadline = wanted::deadline(&metadata, &infer, arrival)?;
-        let ticket = self.dispatcher.submit(wanted, infer, deadline)?;
+        let wish = tensor::normalize(&mut infer)
+            .map_err(Failure::from)
+            .and_then(|()| wanted::wish(&metadata, &infer, arrival, arrival))
+            .map_err(|failure| self.dispatcher.reject(failure))?;
+        let ticket = self.dispatcher.submit(&wish, infer)?;
         Ok(Response::new(ticket.answer().await?))
+    }
+
+    type ModelStreamInferStream = StreamCall;
+
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Response<StreamCall>, Status> {
+        let (metadata, _, requests) = request.into_parts();
+        Ok(Response::new(StreamCall::new(Arc::clone(&self.dispatcher), metadata, requests)))
+    }
+
+    async fn model_statistics(
+        &self,
+        request: Request<ModelStatisticsRequest>,
+    ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        let ModelStatisticsRequest { name, version } = request.into_inner();
+        let model_stats = self.dispatcher.statistics(&name, &version)?;
+        Ok(Response::new(ModelStatisticsResponse { model_stats }))
     }
 
     async fn server_live(
@@ -83,7 +102,7 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(ServerMetadataResponse {
             name: "anyserve".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: Vec::new(),
+            extensions: vec!["statistics".to_owned()],
         }))
     }
 

@@ -4,18 +4,33 @@ use std::time::{Duration, Instant};
 
 use anyserve_core::Query;
 use anyserve_core::capability::Value;
+use anyserve_core::scheduler::Priority;
 use anyserve_proto::inference::infer_parameter::ParameterChoice;
 use anyserve_proto::inference::{InferParameter, ModelInferRequest};
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
-use crate::dispatch::Wanted;
+use crate::dispatch::{Wanted, Wish};
 use crate::failure::Failure;
 
 const METADATA_PREFIX: &str = "x-cap-";
 const PARAMETER_PREFIX: &str = "cap.";
 
+/// Everything that a request says about how it is to be served. It came at `arrival`, on a call that began at `call`.
+pub(super) fn wish(
+    metadata: &MetadataMap,
+    infer: &ModelInferRequest,
+    call: Instant,
+    arrival: Instant,
+) -> Result<Wish, Failure> {
+    Ok(Wish {
+        wanted: wanted(metadata, infer)?,
+        priority: priority(infer)?,
+        deadline: deadline(metadata, infer, call, arrival)?,
+    })
+}
+
 /// What the request asks for; the first hit wins: metadata, then parameters, then the model name.
-pub(super) fn wanted(metadata: &MetadataMap, infer: &ModelInferRequest) -> Result<Wanted, Failure> {
+fn wanted(metadata: &MetadataMap, infer: &ModelInferRequest) -> Result<Wanted, Failure> {
     let mut pairs =
         metadata.iter().filter_map(|entry| from_metadata(&entry)).collect::<Result<Vec<_>, _>>()?;
     if pairs.is_empty() {
@@ -27,16 +42,39 @@ pub(super) fn wanted(metadata: &MetadataMap, infer: &ModelInferRequest) -> Resul
     Ok(Wanted::Pairs(Query::new(pairs)?))
 }
 
-/// When the client stops waiting: its `grpc-timeout`, or the parameter `timeout` in microseconds if that is sooner.
-pub(super) fn deadline(
+/// When the client stops waiting: after the call's `grpc-timeout`, or the request's own parameter `timeout`, in
+/// microseconds, if that is sooner.
+fn deadline(
     metadata: &MetadataMap,
     infer: &ModelInferRequest,
+    call: Instant,
     arrival: Instant,
 ) -> Result<Option<Instant>, Failure> {
     let header = metadata.get("grpc-timeout").map(|value| grpc_timeout(value.as_bytes())).transpose()?;
     let parameter = infer.parameters.get("timeout").map(timeout_parameter).transpose()?.flatten();
-    let soonest = [header, parameter].into_iter().flatten().min();
-    Ok(soonest.and_then(|timeout| arrival.checked_add(timeout)))
+    let header = header.and_then(|timeout| call.checked_add(timeout));
+    let parameter = parameter.and_then(|timeout| arrival.checked_add(timeout));
+    Ok([header, parameter].into_iter().flatten().min())
+}
+
+/// The parameter `priority`; 0 means the capability's own.
+fn priority(infer: &ModelInferRequest) -> Result<Option<Priority>, Failure> {
+    let Some(parameter) = infer.parameters.get("priority") else {
+        return Ok(None);
+    };
+    let (level, found) = match &parameter.parameter_choice {
+        Some(ParameterChoice::Uint64Param(level)) => (Some(*level), level.to_string()),
+        Some(ParameterChoice::Int64Param(level)) => (u64::try_from(*level).ok(), level.to_string()),
+        _ => (None, "what is no whole number".to_owned()),
+    };
+    match (level, level.and_then(Priority::new)) {
+        (Some(0), _) => Ok(None),
+        (_, Some(priority)) => Ok(Some(priority)),
+        _ => Err(Failure::Invalid(format!(
+            "parameter 'priority' is {found}; it must be from 1, the highest, to {}, the lowest, or 0 for the default",
+            Priority::LEVELS
+        ))),
+    }
 }
 
 fn from_metadata(entry: &KeyAndValueRef<'_>) -> Option<Result<(String, Value), Failure>> {
@@ -133,17 +171,32 @@ mod tests {
     }
 
     #[test]
+    fn priorities_are_one_to_nine_and_zero_is_none() {
+        let priority = |choice| priority(&request("echo", &[("priority", choice)]));
+        assert_eq!(priority(ParameterChoice::Uint64Param(0)).unwrap(), None);
+        assert_eq!(priority(ParameterChoice::Int64Param(9)).unwrap(), Priority::new(9));
+        for bad in [ParameterChoice::Uint64Param(10), ParameterChoice::Int64Param(-1)] {
+            let message = priority(bad).unwrap_err().to_string();
+            assert!(message.contains("from 1, the highest, to 9"), "{message}");
+        }
+        assert!(priority(ParameterChoice::StringParam("high".to_owned())).is_err());
+    }
+
+    #[test]
     fn the_sooner_deadline_counts() {
         let now = Instant::now();
         let mut metadata = MetadataMap::new();
         metadata.insert("grpc-timeout", "2S".parse().unwrap());
         let soon = request("echo", &[("timeout", ParameterChoice::Int64Param(500))]);
-        assert_eq!(deadline(&metadata, &soon, now).unwrap(), Some(now + Duration::from_micros(500)));
+        assert_eq!(deadline(&metadata, &soon, now, now).unwrap(), Some(now + Duration::from_micros(500)));
         let none = request("echo", &[("timeout", ParameterChoice::Int64Param(0))]);
-        assert_eq!(deadline(&metadata, &none, now).unwrap(), Some(now + Duration::from_secs(2)));
-        assert_eq!(deadline(&MetadataMap::new(), &none, now).unwrap(), None);
+        assert_eq!(deadline(&metadata, &none, now, now).unwrap(), Some(now + Duration::from_secs(2)));
+        assert_eq!(deadline(&MetadataMap::new(), &none, now, now).unwrap(), None);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(deadline(&metadata, &soon, now, later).unwrap(), Some(later + Duration::from_micros(500)));
+        assert_eq!(deadline(&metadata, &none, now, later).unwrap(), Some(now + Duration::from_secs(2)));
         let negative = request("echo", &[("timeout", ParameterChoice::Int64Param(-1))]);
-        assert!(deadline(&metadata, &negative, now).is_err());
+        assert!(deadline(&metadata, &negative, now, now).is_err());
         for bad in ["", "S", "1", "123456789S", "1s", "-1S"] {
             assert!(grpc_timeout(bad.as_bytes()).is_err(), "{bad}");
         }

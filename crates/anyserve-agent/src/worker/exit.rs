@@ -33,6 +33,23 @@ pub enum WorkerExit {
     Stopped,
 }
 
+impl WorkerExit {
+    /// The kind of end, as the metrics call it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Spawn(_) | Self::StartFailed { .. } | Self::StartTimedOut(_) | Self::Refused(_) => {
+                "start_failed"
+            }
+            Self::Exited(status) if status.signal().is_some() => "killed",
+            Self::Exited(_) => "exited",
+            Self::Disconnected => "disconnected",
+            Self::Malformed(_) => "protocol",
+            Self::Hung(_) => "hung",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl fmt::Display for WorkerExit {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

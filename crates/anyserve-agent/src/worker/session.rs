@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::exit::WorkerExit;
 use super::process::Process;
 use crate::config::AgentConfig;
-use crate::dispatch::{Declaration, Dispatcher, Link};
+use crate::dispatch::{Declaration, Dispatcher, Link, WINDOW_BYTES, WINDOW_RESPONSES};
 
 /// How long a worker that was told to stop may take.
 const STOP_GRACE: Duration = Duration::from_secs(5);
@@ -43,14 +43,21 @@ pub(super) async fn run(
         anyserve_channel::split::<ToAgent>(stream, config.max_message_size as u64 + FRAME_OVERHEAD);
     let sender = Arc::new(sender);
     let mut ready = false;
+    let pid = process.id();
     let talk = async {
         let start = tokio::time::timeout(config.start_timeout, receive_hello(&mut receiver)).await;
         let declaration = start.unwrap_or(Err(WorkerExit::StartTimedOut(config.start_timeout)))?;
         let (kill, killed) = oneshot::channel();
-        let welcome = Welcome { max_message_size: config.max_message_size as u64 };
+        let welcome = Welcome {
+            max_message_size: config.max_message_size as u64,
+            stream_window_responses: WINDOW_RESPONSES,
+            stream_window_bytes: WINDOW_BYTES,
+            stream_stall_timeout_us: u64::try_from(config.stream_stall_timeout.as_micros())
+                .unwrap_or(u64::MAX),
+        };
         send(&sender, to_worker::Message::Welcome(welcome));
         dispatcher
-            .worker_ready(id, declaration, Link::new(Arc::clone(&sender), kill))
+            .worker_ready(id, declaration, Link::new(Arc::clone(&sender), pid, kill))
             .map_err(|error| WorkerExit::Refused(error.to_string()))?;
         ready = true;
         on_ready();
@@ -104,13 +111,29 @@ async fn receive_answers(
     receiver: &mut Receiver<ToAgent>,
 ) -> WorkerExit {
     loop {
-        let (message, payload) = match receiver.receive().await {
+        let first = match receiver.receive().await {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(ChannelError::Truncated) => return WorkerExit::Disconnected,
             Err(error) => return WorkerExit::Malformed(error.to_string()),
         };
-        if let Err(violation) = dispatcher.receive(id, message, payload) {
-            return WorkerExit::Malformed(violation.to_string());
+        // What came with it is dealt with under the same lock.
+        let mut broken = None;
+        let buffered = std::iter::from_fn(|| {
+            receiver.buffered().unwrap_or_else(|error| {
+                broken = Some(error);
+                None
+            })
+        });
+        let streams = match dispatcher.receive(id, std::iter::once(first).chain(buffered)) {
+            Ok(streams) => streams,
+            Err(violation) => return WorkerExit::Malformed(violation.to_string()),
+        };
+        if let Some(error) = broken {
+            return WorkerExit::Malformed(error.to_string());
+        }
+        if streams {
+            // A worker that streams has always more to read; first, what came goes on to the client.
+            tokio::task::yield_now().await;
         }
     }
 }

@@ -87,6 +87,7 @@ impl Supervisor {
                 return;
             }
             backoff = if started.elapsed() >= STABLE_AFTER { FIRST_BACKOFF } else { backoff };
+            self.dispatcher.worker_restarts(&exit);
             tracing::warn!("{exit}; starting another in {backoff:?}");
             if let WorkerExit::StartFailed { traceback, .. } = &exit {
                 tracing::warn!("{traceback}");

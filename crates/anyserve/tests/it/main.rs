@@ -11,7 +11,8 @@ use anyserve::proto::inference::model_infer_request::InferInputTensor;
 use anyserve::proto::inference::model_infer_response::InferOutputTensor;
 use anyserve::proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve::proto::worker::Capability;
-use anyserve::worker::{Failure, FailureKind, Worker};
+use anyserve::worker::{Failure, FailureKind, Request, Worker};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -24,9 +25,10 @@ fn worker_process() {
     let worker = Worker::from_env().unwrap();
     let capability = |name: &str| Capability {
         pairs: [("type".to_owned(), name.to_owned())].into(),
+        stream: name == "chunks",
         ..Default::default()
     };
-    worker.ready(["echo", "fail", "exit", "drop"].map(capability).into(), 1).unwrap();
+    worker.ready(["echo", "fail", "exit", "drop", "chunks"].map(capability).into(), 1).unwrap();
     while let Some(mut request) = worker.next() {
         match request.capability() {
             0 => {
@@ -42,11 +44,29 @@ fn worker_process() {
             }
             1 => request.fail(Failure::new(FailureKind::NotFound, "no such thing")),
             2 => std::process::exit(3),
+            4 => stream_chunks(request),
             _ => drop(request),
         }
     }
     // Nothing of libtest's may follow.
     std::process::exit(0);
+}
+
+/// Each byte of the input asks for a chunk of as many times 32 KiB.
+fn stream_chunks(mut request: Request) {
+    let (_, contents) = request.take();
+    for &size in &contents[0] {
+        let chunk = Bytes::from(vec![size; usize::from(size) << 15]);
+        let output = InferOutputTensor {
+            name: "chunk".to_owned(),
+            datatype: "UINT8".to_owned(),
+            shape: vec![i64::try_from(chunk.len()).unwrap()],
+            ..Default::default()
+        };
+        let response = ModelInferResponse { outputs: vec![output], ..Default::default() };
+        request.send(response, &[chunk]).unwrap();
+    }
+    request.finish();
 }
 
 struct Running {
@@ -67,7 +87,7 @@ impl Running {
         let run = agent.run(shutdown.clone(), |served| drop(sender.send(served)));
         let agent = tokio::spawn(run);
         let served = tokio::time::timeout(WATCHDOG, ready).await.unwrap().unwrap();
-        assert_eq!((served.workers, served.capabilities.len()), (workers, 4));
+        assert_eq!((served.workers, served.capabilities.len()), (workers, 5));
         Self { client, shutdown, agent }
     }
 
@@ -89,17 +109,42 @@ impl Running {
 }
 
 async fn infer(client: Client, model: &str, contents: Vec<u8>) -> Result<ModelInferResponse, ClientError> {
+    let options = CallOptions { timeout: Some(WATCHDOG), ..Default::default() };
+    client.infer(request(model, contents), &options).await
+}
+
+fn request(model: &str, contents: Vec<u8>) -> ModelInferRequest {
     let shape = vec![i64::try_from(contents.len()).unwrap()];
     let input =
         InferInputTensor { name: "x".to_owned(), datatype: "UINT8".to_owned(), shape, ..Default::default() };
-    let request = ModelInferRequest {
+    ModelInferRequest {
         model_name: model.to_owned(),
         id: "7".to_owned(),
         inputs: vec![input],
         raw_input_contents: vec![contents.into()],
         ..Default::default()
-    };
-    client.infer(request, &CallOptions { timeout: Some(WATCHDOG), ..Default::default() }).await
+    }
+}
+
+#[tokio::test]
+async fn streams_with_responses_of_any_size_never_wait_for_ever() {
+    let running = Running::start(1).await;
+    // Many small ones leave part of the window unreported; then large ones, up to twice the window, must still go.
+    let small_then_large = [vec![1; 31], vec![30, 64, 0, 17, 17, 17]].concat();
+    for sizes in [vec![], vec![0; 200], vec![64; 5], small_then_large] {
+        let options = CallOptions { timeout: Some(WATCHDOG), ..Default::default() };
+        let mut stream = running.client.stream(request("chunks", sizes.clone()), &options).await.unwrap();
+        let mut got = Vec::new();
+        while let Some(response) = stream.next().await {
+            let response = response.unwrap();
+            assert_eq!((response.model_name.as_str(), response.id.as_str()), ("chunks", "7"));
+            got.push(u8::try_from(response.raw_output_contents[0].len() >> 15).unwrap());
+        }
+        assert_eq!(got, sizes);
+    }
+    let (code, message) = running.code("chunks").await;
+    assert_eq!(code, Code::Unimplemented, "{message}");
+    running.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,349 @@
+//! `ModelStreamInfer`: many requests on one call, each with any number of responses.
+//!
+//! The call has no task of its own: whoever sends the responses polls it, and it reads requests as it goes. So a client
+//! that takes no responses is not read from either, and dropping the call cancels what is left of it.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use anyserve_core::scheduler::RequestId;
+use anyserve_proto::inference::infer_parameter::ParameterChoice;
+use anyserve_proto::inference::{
+    InferParameter, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
+};
+use anyserve_proto::tensor;
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio_util::sync::WaitForCancellationFutureOwned;
+use tonic::codegen::tokio_stream::Stream;
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status, Streaming};
+
+use super::edge::over_limit;
+use super::wanted;
+use crate::dispatch::{Dispatcher, Event, Hold, WINDOW_BYTES, WINDOW_RESPONSES, What};
+use crate::failure::Failure;
+
+/// Whether a response is its request's last.
+const FINAL: &str = "triton_final_response";
+/// A request that wants to be told of its end by an empty response.
+const WANTS_EMPTY_FINAL: &str = "triton_enable_empty_final_response";
+/// Metadata of a call whose first error is to end it with a gRPC status.
+const GRPC_ERROR: &str = "triton_grpc_error";
+
+/// What was taken of a stream is not kept from its worker for longer.
+const TELL_AFTER: Duration = Duration::from_millis(250);
+
+/// How many answers, and how many bytes of them, may wait for the turn of an earlier request before the client is no
+/// longer read from.
+const MOST_TURNS: usize = 256;
+const MOST_HELD: usize = 4 << 20;
+
+/// One call.
+#[derive(Debug)]
+pub(crate) struct StreamCall {
+    dispatcher: Arc<Dispatcher>,
+    metadata: MetadataMap,
+    arrival: Instant,
+    errors_end_it: bool,
+    /// What the client sends; none once it has sent everything.
+    requests: Option<Streaming<ModelInferRequest>>,
+    sender: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
+    open: HashMap<RequestId, Open>,
+    /// Requests that have one response each are answered in the order they came.
+    turns: VecDeque<Turn>,
+    /// The size of the answers in `turns`.
+    held: usize,
+    /// What is to be sent next.
+    ready: VecDeque<Result<ModelStreamInferResponse, Status>>,
+    /// Comes true when the agent is to stop.
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// The client has sent a request.
+    asked: bool,
+    ended: bool,
+}
+
+/// A request of the call that has not ended.
+#[derive(Debug)]
+struct Open {
+    hold: Hold,
+    name: Name,
+    wants_empty_final: bool,
+    /// What the connection has taken, and the worker was not told of yet.
+    taken: (u32, u64),
+    told: Instant,
+}
+
+/// How the client knows a request.
+#[derive(Clone, Debug)]
+struct Name {
+    id: String,
+    model: String,
+    version: String,
+}
+
+/// A request whose answer keeps its turn.
+#[derive(Debug)]
+struct Turn {
+    /// None if it was refused.
+    request: Option<RequestId>,
+    answer: Option<Result<ModelStreamInferResponse, Status>>,
+}
+
+impl StreamCall {
+    pub(crate) fn new(
+        dispatcher: Arc<Dispatcher>,
+        metadata: MetadataMap,
+        requests: Streaming<ModelInferRequest>,
+    ) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        let stopping = dispatcher.stopping();
+        let errors_end_it = metadata.get(GRPC_ERROR).is_some_and(|value| value.as_bytes() == b"true");
+        Self {
+            dispatcher,
+            metadata,
+            arrival: Instant::now(),
+            errors_end_it,
+            requests: Some(requests),
+            sender,
+            events,
+            open: HashMap::new(),
+            turns: VecDeque::new(),
+            held: 0,
+            ready: VecDeque::new(),
+            stopping: Box::pin(stopping),
+            asked: false,
+            ended: false,
+        }
+    }
+
+    /// The client sent a request.
+    fn begin(&mut self, infer: ModelInferRequest) {
+        self.asked = true;
+        let name = Name::of(&infer);
+        let wants_empty_final = is_true(infer.parameters.get(WANTS_EMPTY_FINAL));
+        match self.submit(infer) {
+            Ok((request, hold, may_stream)) => {
+                self.open.insert(
+                    request,
+                    Open { hold, name, wants_empty_final, taken: (0, 0), told: Instant::now() },
+                );
+                if !may_stream {
+                    self.turns.push_back(Turn { request: Some(request), answer: None });
+                }
+            }
+            Err(failure) => {
+                let answer = self.error(name, failure);
+                self.held += size_of_answer(&answer);
+                self.turns.push_back(Turn { request: None, answer: Some(answer) });
+                self.take_turns();
+            }
+        }
+    }
+
+    fn submit(&self, mut infer: ModelInferRequest) -> Result<(RequestId, Hold, bool), Failure> {
+        let wish = tensor::normalize(&mut infer)
+            .map_err(Failure::from)
+            .and_then(|()| wanted::wish(&self.metadata, &infer, self.arrival, Instant::now()))
+            .map_err(|failure| self.dispatcher.reject(failure))?;
+        self.dispatcher.submit_to_stream(&wish, infer, self.sender.clone())
+    }
+
+    /// Something came for one of the requests.
+    fn handle(&mut self, event: Event) {
+        match event.what {
+            What::More(response, bytes) => {
+                self.note_taken(event.request, bytes);
+                self.ready.push_back(Ok(answer(response, false)));
+            }
+            What::Only(response) => {
+                self.close(event.request);
+                self.answer_in_turn(event.request, Ok(answer(response, true)));
+            }
+            What::End => {
+                if let Some(open) = self.close(event.request)
+                    && open.wants_empty_final
+                {
+                    self.ready.push_back(Ok(answer(open.name.into_response(), true)));
+                }
+            }
+            What::Failed(failure) => {
+                if let Some(open) = self.close(event.request) {
+                    let error = self.error(open.name, failure);
+                    self.answer_in_turn(event.request, error);
+                }
+            }
+        }
+    }
+
+    /// Lets the worker go on, once the connection has taken a quarter of what it may be ahead.
+    fn note_taken(&mut self, request: RequestId, bytes: u64) {
+        let Some(open) = self.open.get_mut(&request) else {
+            return;
+        };
+        open.taken.0 += 1;
+        open.taken.1 += bytes;
+        let much = open.taken.0 >= WINDOW_RESPONSES / 4 || open.taken.1 >= WINDOW_BYTES / 4;
+        // A client that takes little should not look like one that takes nothing.
+        if much || open.told.elapsed() >= TELL_AFTER {
+            open.told = Instant::now();
+            let (responses, bytes) = std::mem::take(&mut open.taken);
+            self.dispatcher.consumed(request, responses, bytes);
+        }
+    }
+
+    /// Sends the answer at once, or, if the request has its turn, when those before it were answered.
+    fn answer_in_turn(&mut self, request: RequestId, answer: Result<ModelStreamInferResponse, Status>) {
+        match self.turns.iter_mut().find(|turn| turn.request == Some(request)) {
+            None => self.ready.push_back(answer),
+            Some(turn) => {
+                self.held += size_of_answer(&answer);
+                turn.answer = Some(answer);
+                self.take_turns();
+            }
+        }
+    }
+
+    fn take_turns(&mut self) {
+        while self.turns.front().is_some_and(|turn| turn.answer.is_some()) {
+            let answer = self.turns.pop_front().and_then(|turn| turn.answer);
+            self.held -= answer.as_ref().map_or(0, size_of_answer);
+            self.ready.extend(answer);
+        }
+    }
+
+    /// True while another request may be read: not behind answers that wait for their turn, which nothing else bounds.
+    fn may_read(&self) -> bool {
+        self.turns.len() < MOST_TURNS && self.held < MOST_HELD
+    }
+
+    /// The request has ended.
+    fn close(&mut self, request: RequestId) -> Option<Open> {
+        let mut open = self.open.remove(&request)?;
+        open.hold.ended();
+        Some(open)
+    }
+
+    fn error(&self, name: Name, failure: Failure) -> Result<ModelStreamInferResponse, Status> {
+        if self.errors_end_it {
+            return Err(failure.into());
+        }
+        let status = Status::from(failure);
+        // Without a message it would look like a response.
+        let error_message = match status.message() {
+            "" => status.code().description(),
+            message => message,
+        };
+        let error_message = error_message.to_owned();
+        Ok(ModelStreamInferResponse { error_message, infer_response: Some(name.into_response()) })
+    }
+
+    /// What to send next, if it is there.
+    fn next_ready(&mut self) -> Option<Result<ModelStreamInferResponse, Status>> {
+        let next = self.ready.pop_front()?;
+        if next.is_err() {
+            self.end();
+        }
+        Some(next)
+    }
+
+    /// Nothing more is read or sent; what is left is cancelled.
+    fn end(&mut self) {
+        self.ended = true;
+        self.requests = None;
+        self.ready.clear();
+        self.open.clear();
+    }
+}
+
+impl Stream for StreamCall {
+    type Item = Result<ModelStreamInferResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let call = &mut *self;
+        loop {
+            if let Some(next) = call.next_ready() {
+                return Poll::Ready(Some(next));
+            }
+            if call.ended {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(Some(event)) = call.events.poll_recv(context) {
+                call.handle(event);
+                continue;
+            }
+            if call.open.is_empty() && call.requests.is_none() {
+                return Poll::Ready(None);
+            }
+            if !call.may_read() {
+                return Poll::Pending;
+            }
+            let Some(requests) = &mut call.requests else {
+                return Poll::Pending;
+            };
+            match Pin::new(requests).poll_next(context) {
+                Poll::Ready(Some(Ok(infer))) => call.begin(infer),
+                Poll::Ready(None) => call.requests = None,
+                Poll::Ready(Some(Err(status))) => {
+                    let status = call.read_error(&status);
+                    call.end();
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Pending if call.open.is_empty() && call.poll_stopping(context) => {
+                    call.end();
+                    // Whoever has asked for nothing yet had better not take this for an answer.
+                    let refused = (!call.asked).then(|| Err(Failure::Draining.into()));
+                    return Poll::Ready(refused);
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl StreamCall {
+    /// True once the agent is to stop: a call on which nothing happens should not hold it up.
+    fn poll_stopping(&mut self, context: &mut Context<'_>) -> bool {
+        self.stopping.as_mut().poll(context).is_ready()
+    }
+
+    /// The library's own errors, in the words and codes of this project's error table.
+    fn read_error(&self, status: &Status) -> Status {
+        if status.code() == Code::OutOfRange {
+            over_limit(self.dispatcher.max_message_size())
+        } else {
+            status.clone()
+        }
+    }
+}
+
+impl Name {
+    fn of(infer: &ModelInferRequest) -> Self {
+        Self { id: infer.id.clone(), model: infer.model_name.clone(), version: infer.model_version.clone() }
+    }
+
+    /// A response without outputs.
+    fn into_response(self) -> ModelInferResponse {
+        let Self { id, model, version } = self;
+        ModelInferResponse { id, model_name: model, model_version: version, ..Default::default() }
+    }
+}
+
+fn answer(mut response: ModelInferResponse, last: bool) -> ModelStreamInferResponse {
+    let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(last)) };
+    response.parameters.insert(FINAL.to_owned(), last);
+    ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
+}
+
+fn size_of_answer(answer: &Result<ModelStreamInferResponse, Status>) -> usize {
+    answer.as_ref().map_or(0, Message::encoded_len)
+}
+
+fn is_true(parameter: Option<&InferParameter>) -> bool {
+    let choice = parameter.and_then(|parameter| parameter.parameter_choice.as_ref());
+    matches!(choice, Some(ParameterChoice::BoolParam(true)))
+}
