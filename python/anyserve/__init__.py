@@ -17,16 +17,20 @@ Define what you serve, and run it with ``anyserve run module:app``:
 Call it with :class:`Client`, or with any KServe v2 client.
 """
 
-from ._core import Capability, Context, __version__
+from . import batch
+from ._core import Capability, Context, Stream, __version__
 from .app import AnyServe, TensorSpec
-from .client import AsyncClient, Client, InferResult
+from .client import AsyncClient, AsyncResultStream, Client, InferResult, ResultStream
 from .errors import AnyserveError
 from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, Tensor
+from .stream import AsyncStream
 
 __all__ = [
     "AnyServe",
     "AnyserveError",
     "AsyncClient",
+    "AsyncResultStream",
+    "AsyncStream",
     "Capability",
     "Client",
     "Context",
@@ -34,7 +38,10 @@ __all__ = [
     "InferTensorContents",
     "ModelInferRequest",
     "ModelInferResponse",
+    "ResultStream",
+    "Stream",
     "Tensor",
     "TensorSpec",
     "__version__",
+    "batch",
 ]

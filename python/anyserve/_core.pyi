@@ -14,7 +14,10 @@ __all__ = [
     "ModelInferRequest",
     "ModelInferResponse",
     "Raw",
+    "ResponseStream",
+    "Stream",
     "Tensor",
+    "Work",
     "Worker",
     "__version__",
     "run_agent",
@@ -252,11 +255,85 @@ class Client:
         capability: dict[str, _Parameter] | None = None,
         timeout: float | None = None,
     ) -> Awaitable[ModelInferResponse]: ...
+    def stream(
+        self,
+        request: ModelInferRequest,
+        capability: dict[str, _Parameter] | None = None,
+        timeout: float | None = None,
+    ) -> ResponseStream: ...
+    def stream_async(
+        self,
+        request: ModelInferRequest,
+        capability: dict[str, _Parameter] | None = None,
+        timeout: float | None = None,
+    ) -> Awaitable[ResponseStream]: ...
     def is_server_ready(self, timeout: float | None = None) -> bool: ...
     def is_model_ready(self, model_name: str, timeout: float | None = None) -> bool: ...
     def model_metadata(
         self, model_name: str, timeout: float | None = None
     ) -> tuple[list[tuple[str, str, list[int]]], list[tuple[str, str, list[int]]]]: ...
+
+@final
+class ResponseStream:
+    """The responses to one request, as they come to a client."""
+
+    def next(self) -> ModelInferResponse | None:
+        """Waits for the next response; None after the last."""
+    def next_async(self) -> Awaitable[ModelInferResponse | None]: ...
+    def close(self) -> None:
+        """Cancels what is left of the request."""
+
+@final
+class Stream:
+    """The responses of one request, for a handler declared with ``stream=True``."""
+
+    def send(self, response: ModelInferResponse) -> None:
+        """Sends one response. Waits while the client is too far behind.
+
+        Raises:
+            CancelledError: (of anyserve.errors) Nobody waits for the stream any longer.
+            ResourceExhaustedError: The client has taken nothing for too long (``--stream-stall-timeout``).
+            RuntimeError: The stream is closed.
+            ValueError: The response is not well formed, or over the limit.
+        """
+    def close(self) -> None:
+        """Ends the stream before the handler returns; nothing can be sent afterwards."""
+
+@final
+class Work:
+    """What one call of a handler is to answer, in the hands of an event loop."""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """The agent's numbers for its requests."""
+    @property
+    def is_async(self) -> bool:
+        """True if its handler is a coroutine function or an async generator."""
+    @property
+    def streams(self) -> bool:
+        """True if its handler has any number of responses."""
+    @property
+    def yields(self) -> bool:
+        """True if its handler yields them."""
+    @property
+    def cancelled(self) -> bool:
+        """True once nobody waits for any of its requests."""
+    def run(self) -> None:
+        """Runs a handler that is not async, and answers."""
+    def call(self, stream: object | None = None) -> Any:
+        """Calls an async handler; returns its coroutine or its async generator."""
+    def answer(self, result: Any) -> None:
+        """Answers with what the handler returned."""
+    def send(self, response: Any) -> bool:
+        """Sends one response of a stream; False if the client has to take more of it first."""
+    def finish(self, result: Any) -> None:
+        """Ends a stream; ``result`` is what its handler returned."""
+    def close(self) -> None:
+        """Ends a stream before its handler does."""
+    def fail(self, error: BaseException) -> None:
+        """Answers with the error that the handler raised; raises it again if it must end the worker."""
+    def cancel(self) -> None:
+        """The handler was cancelled."""
 
 @final
 class Worker:
@@ -265,8 +342,23 @@ class Worker:
     def __new__(cls) -> Self: ...
     def start_failed(self, message: str, traceback: str) -> None:
         """Tells the agent that the application could not be loaded."""
-    def serve(self, handlers: Sequence[Any]) -> None:
-        """Tells the agent what the handlers serve, and runs them until the agent says stop."""
+    def ready(self, handlers: Sequence[Any]) -> int:
+        """Tells the agent what the handlers serve; returns how many batches run at once."""
+    def serve(self) -> None:
+        """Runs handlers that are not async on this thread, until the agent says stop. Threads may share the work."""
+    def lend_to_loop(self) -> int:
+        """From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch."""
+    def drain(self, most: int) -> tuple[list[Work], list[int], list[int], bool]:
+        """Brings in what has arrived, without waiting.
+
+        Returns at most `most` batches, the requests that nobody waits for any longer, those whose streams may go on,
+        and whether to stop.
+        """
+    def take(self, most: int) -> list[Work]:
+        """At most `most` batches that have arrived."""
+    @property
+    def stall_timeout(self) -> float:
+        """Seconds that a stream waits for a client that takes nothing."""
 
 def run_agent(
     *,
@@ -276,14 +368,20 @@ def run_agent(
     workers: int,
     max_message_size: int,
     max_queue_size: int,
+    max_queue_bytes: int,
     start_timeout: float,
     drain_timeout: float,
+    stream_stall_timeout: float,
+    metrics_port: int | None,
+    metrics_near: bool,
     debug: bool,
     log_level: str,
-    on_ready: Callable[[str, int, int, list[str]], None],
+    log_format: str,
+    on_ready: Callable[[str, int, int | None, int, list[str]], None],
 ) -> None:
     """Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 
-    Calls ``on_ready(host, port, workers, capabilities)`` once every worker is ready. Raises ServeError when the port
-    or a worker cannot be had.
+    Calls ``on_ready(host, port, metrics_port, workers, capabilities)`` once every worker is ready. With
+    ``metrics_near`` the metrics take a free port if theirs is taken. Raises ServeError when the port or a worker cannot
+    be had.
     """

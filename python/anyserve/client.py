@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -12,7 +12,7 @@ from .kserve import ModelInferRequest, ModelInferResponse, Tensor
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["AsyncClient", "Client", "InferResult"]
+__all__ = ["AsyncClient", "AsyncResultStream", "Client", "InferResult", "ResultStream"]
 
 
 class InferResult(Mapping[str, "np.ndarray[Any, Any] | list[Any]"]):
@@ -39,6 +39,73 @@ class InferResult(Mapping[str, "np.ndarray[Any, Any] | list[Any]"]):
 
     def __repr__(self) -> str:
         return f"InferResult({ {name: self[name] for name in self} })"
+
+
+class ResultStream(Iterator[InferResult]):
+    """The results of one request, as they come. Closing it, or leaving its ``with`` block, cancels the request."""
+
+    def __init__(self, responses: _core.ResponseStream) -> None:
+        self._responses = responses
+
+    def __next__(self) -> InferResult:
+        response = self._responses.next()
+        if response is None:
+            raise StopIteration
+        return InferResult(response)
+
+    def close(self) -> None:
+        """Takes no more results; cancels the request if it has not ended."""
+        self._responses.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncResultStream(AsyncIterator[InferResult]):
+    """The asyncio twin of :class:`ResultStream`. The request is sent when the first result is asked for."""
+
+    def __init__(self, send: Callable[[], Awaitable[_core.ResponseStream]]) -> None:
+        self._send = send
+        self._responses: _core.ResponseStream | None = None
+        self._sending = False
+        self._closed = False
+
+    async def __anext__(self) -> InferResult:
+        if self._closed:
+            raise StopAsyncIteration
+        if self._responses is None:
+            if self._sending:
+                raise RuntimeError("another task is waiting for the first result of this stream")
+            self._sending = True
+            try:
+                self._responses = await self._send()
+            finally:
+                self._sending = False
+            if self._closed:
+                self._responses.close()
+        response = await self._responses.next_async()
+        if response is None:
+            raise StopAsyncIteration
+        return InferResult(response)
+
+    async def close(self) -> None:
+        """Takes no more results; cancels the request if it has not ended."""
+        self._closed = True
+        if self._responses is not None:
+            self._responses.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 class _Base:
@@ -100,6 +167,29 @@ class Client(_Base):
         request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
         return InferResult(self._open().infer(request, _dict(capability), timeout))
 
+    def stream(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> ResultStream:
+        """Sends one request and returns its results one by one, as they come.
+
+            for result in client.stream("chat", {"text": ["hello"]}):
+                print(result["text"])
+
+        Arguments as in :meth:`infer`; ``timeout`` holds for the stream as a whole. Errors are raised where the results
+        are taken: those before the error have been received. A handler with one response can be called like this too.
+        """
+        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        return ResultStream(self._open().stream(request, _dict(capability), timeout))
+
     def is_ready(self, model_name: str | None = None, *, timeout: float | None = None) -> bool:
         """True if a worker is ready, for the model if one is named. Raises UnavailableError if no server answers."""
         if model_name is None:
@@ -147,6 +237,29 @@ class AsyncClient(_Base):
         """
         request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
         return InferResult(await self._open().infer_async(request, _dict(capability), timeout))
+
+    def stream(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> AsyncResultStream:
+        """Sends one request and yields its results, as they come. Arguments and errors as in :meth:`Client.stream`.
+
+            async for result in client.stream("chat", {"text": ["hello"]}):
+                print(result["text"])
+
+        Leaving the loop early does not cancel the request: close the stream, or use it in an ``async with`` block.
+        """
+        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        core = self._open()
+        return AsyncResultStream(lambda: core.stream_async(request, _dict(capability), timeout))
 
     async def close(self) -> None:
         """Lets go of the connection; the client cannot be used afterwards."""

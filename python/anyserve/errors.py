@@ -5,6 +5,7 @@
     ├── TargetError                       the application could not be loaded
     ├── ServeError                        the agent could not start
     └── RequestError                      a request ended with an error; has a `code`
+        ├── CancelledError                nobody waits for the answer any longer
         ├── InvalidArgumentError          the request is malformed
         ├── NotFoundError                 no capability matches
         ├── ResourceExhaustedError        too much at once, or too large; may have a `retry_after`
@@ -25,6 +26,7 @@ import enum
 
 __all__ = [
     "AnyserveError",
+    "CancelledError",
     "CapabilityError",
     "DeadlineExceededError",
     "InternalError",
@@ -98,6 +100,12 @@ class RequestError(AnyserveError):
         super().__init__(message)
         self.retry_after = retry_after
         """Seconds after which trying again makes sense, if the server said so."""
+
+
+class CancelledError(RequestError):
+    """Nobody waits for the answer any longer: the client is gone, or its deadline has passed."""
+
+    code = StatusCode.CANCELLED
 
 
 class InvalidArgumentError(RequestError):

@@ -2,22 +2,23 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyserve::agent::{Agent, AgentConfig, Error, Served, Shutdown, WorkerCommand, WorkerExit};
+use anyserve::agent::{Agent, AgentConfig, Error, Metrics, Served, Shutdown, WorkerCommand, WorkerExit};
 use pyo3::prelude::*;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::errors;
 
 /// Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 ///
-/// `on_ready(host, port, workers, capabilities)` is called once every worker is ready. Raises `ServeError` when the
+/// `on_ready(host, port, metrics_port, workers, capabilities)` is called once every worker is ready. Raises `ServeError` when the
 /// port or a worker cannot be had.
 #[pyfunction]
-#[pyo3(signature = (*, host, port, command, workers, max_message_size, max_queue_size, start_timeout, drain_timeout, debug, log_level, on_ready))]
+#[pyo3(signature = (*, host, port, command, workers, max_message_size, max_queue_size, max_queue_bytes, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, on_ready))]
 #[expect(clippy::too_many_arguments, reason = "keyword-only in Python, and named again in the config")]
 pub(crate) fn run_agent(
     py: Python<'_>,
@@ -27,10 +28,15 @@ pub(crate) fn run_agent(
     workers: usize,
     max_message_size: usize,
     max_queue_size: usize,
+    max_queue_bytes: u64,
     start_timeout: f64,
     drain_timeout: f64,
+    stream_stall_timeout: f64,
+    metrics_port: Option<u16>,
+    metrics_near: bool,
     debug: bool,
     log_level: &str,
+    log_format: &str,
     on_ready: Py<PyAny>,
 ) -> PyResult<()> {
     let mut command = command.into_iter();
@@ -41,17 +47,26 @@ pub(crate) fn run_agent(
         workers,
         max_message_size,
         max_queue_size,
+        max_queue_bytes,
         start_timeout: seconds(start_timeout),
         drain_timeout: seconds(drain_timeout),
+        stream_stall_timeout: seconds(stream_stall_timeout),
+        metrics: match metrics_port.map(|port| (Ipv4Addr::LOCALHOST, port).into()) {
+            None => Metrics::Off,
+            Some(address) if metrics_near => Metrics::Near(address),
+            Some(address) => Metrics::At(address),
+        },
         debug,
         ..AgentConfig::new(address, command)
     };
-    start_logging(log_level);
+    let _flushed_at_the_end = start_logging(log_level, log_format == "json");
     let ready = |served: Served| {
         Python::attach(|py| {
             let capabilities: Vec<_> = served.capabilities.iter().map(ToString::to_string).collect();
             let address = (served.address.ip().to_string(), served.address.port());
-            if let Err(error) = on_ready.call1(py, (address.0, address.1, served.workers, capabilities)) {
+            let metrics = served.metrics.map(|address| address.port());
+            let arguments = (address.0, address.1, metrics, served.workers, capabilities);
+            if let Err(error) = on_ready.call1(py, arguments) {
                 error.print(py);
             }
         });
@@ -132,14 +147,18 @@ fn to_error(py: Python<'_>, error: RunError) -> PyErr {
     }
 }
 
-/// Log lines of the agent go to standard error; a second call changes nothing.
-fn start_logging(level: &str) {
-    let filter = EnvFilter::new(format!("warn,anyserve_agent={level}"));
-    let ansi = std::io::stderr().is_terminal();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+/// Log lines of the agent go to standard error, as text or as JSON; a second call changes nothing.
+///
+/// They are written by a thread of their own, and dropped when it cannot keep up: nobody who reads slowly, or not at
+/// all, may hold up the agent.
+fn start_logging(level: &str, json: bool) -> WorkerGuard {
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(format!("warn,anyserve_agent={level}")))
+        .with_writer(writer)
+        .log_internal_errors(false)
         .with_target(false)
-        .with_ansi(ansi)
-        .try_init();
+        .with_ansi(std::io::stderr().is_terminal());
+    let _ = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+    guard
 }

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::quick;
 use crate::raw::PyRaw;
 
 /// What `data=` turned into.
@@ -75,11 +76,12 @@ pub(crate) fn from_python(
     datatype: Option<Datatype>,
     shape: Option<Vec<i64>>,
 ) -> PyResult<Converted> {
-    let converted = match datatype {
-        Some(Datatype::Bytes) => from_elements(data)?,
-        None if is_text(data)? => from_elements(data)?,
-        Some(datatype) => from_numbers(data, datatype)?,
-        None => from_array(&py_array(data)?, None)?,
+    let converted = match (quick::from_python(data, datatype), datatype) {
+        (Some(converted), _) => converted,
+        (None, Some(Datatype::Bytes)) => from_elements(data)?,
+        (None, None) if is_text(data)? => from_elements(data)?,
+        (None, Some(datatype)) => from_numbers(data, datatype)?,
+        (None, None) => from_array(&py_array(data)?, None)?,
     };
     let shape = shape.unwrap_or(converted.shape);
     tensor::check(converted.datatype, &shape, &converted.raw)

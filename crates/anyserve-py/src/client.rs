@@ -11,6 +11,7 @@ use pyo3_async_runtimes::tokio::{future_into_py, get_runtime};
 use crate::capability::to_query;
 use crate::errors;
 use crate::message::{PyInferRequest, PyInferResponse};
+use crate::response_stream::PyResponseStream;
 
 type Declared = (String, String, Vec<i64>);
 
@@ -67,6 +68,38 @@ impl PyClient {
         })
     }
 
+    /// Sends a request; returns its responses as they come.
+    #[pyo3(signature = (request, capability=None, timeout=None))]
+    fn stream(
+        &self,
+        py: Python<'_>,
+        request: &PyInferRequest,
+        capability: Option<&Bound<'_, PyDict>>,
+        timeout: Option<f64>,
+    ) -> PyResult<PyResponseStream> {
+        let (request, options) = (request.to_proto(py)?, options(py, capability, timeout)?);
+        wait(py, self.0.stream(request, &options)).map(PyResponseStream::new)
+    }
+
+    /// The same; the awaitable's result is the responses.
+    #[pyo3(signature = (request, capability=None, timeout=None))]
+    fn stream_async<'py>(
+        &self,
+        py: Python<'py>,
+        request: &PyInferRequest,
+        capability: Option<&Bound<'py, PyDict>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (request, options) = (request.to_proto(py)?, options(py, capability, timeout)?);
+        let client = self.0.clone();
+        future_into_py(py, async move {
+            let result = client.stream(request, &options).await;
+            result
+                .map(PyResponseStream::new)
+                .map_err(|error| Python::attach(|py| errors::from_client(py, &error)))
+        })
+    }
+
     /// True if the server has a worker that is ready.
     #[pyo3(signature = (timeout=None))]
     fn is_server_ready(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
@@ -113,7 +146,10 @@ fn to_timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
 }
 
 /// Waits without the GIL; Ctrl-C is heard at once.
-fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = Result<T, ClientError>> + Send) -> PyResult<T> {
+pub(crate) fn wait<T: Send>(
+    py: Python<'_>,
+    call: impl Future<Output = Result<T, ClientError>> + Send,
+) -> PyResult<T> {
     let mut call = std::pin::pin!(call);
     loop {
         let result = py.detach(|| {

@@ -3,15 +3,21 @@
 
 mod agent;
 mod array;
+mod call;
 mod capability;
 mod client;
 mod contents;
 mod context;
 mod errors;
+mod handler;
 mod message;
+mod outlet;
 mod parameters;
+mod quick;
 mod raw;
+mod response_stream;
 mod tensor;
+mod work;
 mod worker;
 
 use pyo3::prelude::*;
@@ -32,9 +38,15 @@ mod _core {
     #[pymodule_export]
     use super::message::{PyInferRequest, PyInferResponse};
     #[pymodule_export]
+    use super::outlet::PyStream;
+    #[pymodule_export]
     use super::raw::PyRaw;
     #[pymodule_export]
+    use super::response_stream::PyResponseStream;
+    #[pymodule_export]
     use super::tensor::PyTensor;
+    #[pymodule_export]
+    use super::work::PyWork;
     #[pymodule_export]
     use super::worker::PyWorker;
 

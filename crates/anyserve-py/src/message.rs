@@ -71,7 +71,7 @@ impl PyInferRequest {
     pub(crate) fn to_proto(&self, py: Python<'_>) -> PyResult<ModelInferRequest> {
         let (mut inputs, mut raw_input_contents) = (Vec::new(), Vec::new());
         for input in &self.inputs {
-            let input = input.borrow(py);
+            let input = input.try_borrow(py)?;
             raw_input_contents.push(input.raw.clone());
             inputs.push(InferInputTensor {
                 name: input.name.clone(),
@@ -180,7 +180,7 @@ impl PyInferResponse {
     pub(crate) fn to_proto(&self, py: Python<'_>) -> PyResult<(ModelInferResponse, Vec<Bytes>)> {
         let (mut outputs, mut contents) = (Vec::new(), Vec::new());
         for output in &self.outputs {
-            let output = output.borrow(py);
+            let output = output.try_borrow(py)?;
             contents.push(output.raw.clone());
             outputs.push(InferOutputTensor {
                 name: output.name.clone(),
@@ -274,9 +274,10 @@ fn tensor(
 }
 
 fn find(py: Python<'_>, tensors: &[Py<PyTensor>], kind: &str, name: &str) -> PyResult<Py<PyTensor>> {
-    let found = tensors.iter().find(|tensor| tensor.borrow(py).name == name);
+    let found = tensors.iter().find(|tensor| tensor.try_borrow(py).is_ok_and(|tensor| tensor.name == name));
     found.map(|tensor| tensor.clone_ref(py)).ok_or_else(|| {
-        let names: Vec<_> = tensors.iter().map(|tensor| format!("'{}'", tensor.borrow(py).name)).collect();
+        let readable = tensors.iter().filter_map(|tensor| tensor.try_borrow(py).ok());
+        let names: Vec<_> = readable.map(|tensor| format!("'{}'", tensor.name)).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         PyKeyError::new_err(format!("there is no {kind} '{name}'; there is {names}"))
     })

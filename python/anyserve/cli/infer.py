@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from ..client import Client
+from ..client import Client, InferResult
 from ..errors import InvalidArgumentError
 from .sizes import port, seconds
 
@@ -36,6 +36,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_pair, help="a request parameter"
     )
+    parser.add_argument("--stream", action="store_true", help="print any number of responses, as they come")
     parser.add_argument("--timeout", type=seconds, default=60.0, metavar="SECONDS", help="(default: %(default)g)")
     parser.set_defaults(main=main, take_rest=_take_inputs)
 
@@ -45,8 +46,9 @@ def main(options: argparse.Namespace) -> int:
     inputs = {name: _tensor(text) for name, text in options.inputs}
     parameters = {name: _json(text) for name, text in options.parameter}
     with Client(f"{options.host}:{options.port}") as client:
+        ask = client.stream if options.stream else client.infer
         try:
-            result = client.infer(
+            answer = ask(
                 options.model,
                 inputs,
                 capability=dict(options.capability) or None,
@@ -56,8 +58,10 @@ def main(options: argparse.Namespace) -> int:
         except (TypeError, ValueError) as error:
             # What was typed cannot be sent.
             raise InvalidArgumentError(str(error)) from None
-    for output in result.response.outputs:
-        print(f"{output.name} {output.datatype} {list(output.shape)}: {_show(result[output.name])}")
+        for result in [answer] if isinstance(answer, InferResult) else answer:
+            for output in result.response.outputs:
+                shape, value = list(output.shape), _show(result[output.name])
+                print(f"{output.name} {output.datatype} {shape}: {value}", flush=True)
     return 0
 
 

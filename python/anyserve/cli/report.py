@@ -29,12 +29,17 @@ class Reporter:
         """The workers are being started."""
         self._say(f"anyserve {__version__}: starting {_count(workers, 'worker')} of {self._target}", style="dim")
 
-    def ready(self, host: str, port: int, workers: int, capabilities: list[str], took: float) -> None:
+    def ready(
+        self, host: str, port: int, metrics: int | None, workers: int, capabilities: list[str], took: float
+    ) -> None:
         """Every worker is ready."""
+        where = f"http://127.0.0.1:{metrics}/metrics"
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._console is None:
             served = ", ".join(capabilities)
             self._say(f"ready: {served} at grpc://{address} by {_count(workers, 'worker')} after {took:.2f} s")
+            if metrics is not None:
+                self._say(f"metrics: {where}")
             return
         from rich.panel import Panel
         from rich.table import Table
@@ -42,6 +47,8 @@ class Reporter:
         table = Table.grid(padding=(0, 2))
         table.add_row("serving", "\n".join(capabilities))
         table.add_row("at", f"grpc://{address}")
+        if metrics is not None:
+            table.add_row("metrics", where)
         table.add_row("by", f"{_count(workers, 'worker')} of {self._target}")
         table.add_row("ready after", f"{took:.2f} s")
         self._console.print(Panel(table, title="[bold green]ready", expand=False, subtitle="Ctrl-C stops"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-__all__ = ["byte_size", "positive_int", "seconds"]
+__all__ = ["byte_size", "memory_size", "metrics_port", "port", "positive_int", "seconds"]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -15,13 +15,25 @@ LARGEST_MESSAGE = 2**31 - 1
 
 def byte_size(text: str) -> int:
     """A number of bytes, such as 1048576, 64MiB or 1g."""
-    match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", text.strip().lower())
-    if match is None:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 1048576, 64MiB or 1g")
-    size = int(match[1]) * _UNITS[match[2]]
+    size = _size(text)
     if not 1024 <= size <= LARGEST_MESSAGE:
         raise argparse.ArgumentTypeError(f"'{text}' is not between 1KiB and {LARGEST_MESSAGE} bytes")
     return size
+
+
+def memory_size(text: str) -> int:
+    """A number of bytes, from 1 MiB on."""
+    size = _size(text)
+    if not 1 << 20 <= size < 1 << 60:
+        raise argparse.ArgumentTypeError(f"'{text}' is not at least 1MiB")
+    return size
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", text.strip().lower())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 1048576, 64MiB or 1g")
+    return int(match[1]) * _UNITS[match[2]]
 
 
 def positive_int(text: str) -> int:
@@ -36,6 +48,16 @@ def port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"'{text}' is not a port from 0 to 65535")
     return int(text)
+
+
+def metrics_port(text: str) -> int | None:
+    """A TCP port, 0 for a free one, or "none"."""
+    if text == "none":
+        return None
+    try:
+        return port(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a port from 0 to 65535 nor none") from None
 
 
 def seconds(text: str) -> float:

@@ -19,7 +19,17 @@ def main(arguments: list[str]) -> int:
     except TargetError as error:
         worker.start_failed(str(error), error.traceback)
         return 1
-    worker.serve(list(app.handlers))
+    concurrency = worker.ready(list(app.handlers))
+    if any(handler.is_async for handler in app.handlers):
+        from . import event_loop
+
+        event_loop.serve(worker, concurrency)
+    elif concurrency > 1:
+        from . import threads
+
+        threads.serve(worker, concurrency)
+    else:
+        worker.serve()
     return 0
 
 
