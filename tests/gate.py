@@ -50,11 +50,16 @@ class Gate:
 
     # The handler's side.
 
+    @property
+    def is_open(self) -> bool:
+        """True once nobody has to stay."""
+        return self._file("open").exists()
+
     def stay(self, cancelled: Callable[[], bool] = lambda: False) -> None:
         """Stays until the test opens the gate, or the request is cancelled."""
         with self._file("entered").open("a") as entered:
             entered.write(f"{os.getpid()}\n")
-        while not self._file("open").exists():
+        while not self.is_open:
             if cancelled():
                 self._file("cancelled").touch()
                 return

@@ -26,7 +26,11 @@ ROOT = Path(__file__).parents[1]
 MARK = "ANYSERVE_TEST_AGENT"
 """The environment variable by which every process of an agent is found, whoever its parent is by then."""
 
+FREE_PORTS = ["--port", "0", "--metrics-port", "0"]
+
 READY = re.compile(r"^ready: (?P<served>.*) at grpc://(?P<host>\S+):(?P<port>\d+) by (?P<workers>\d+) workers? after")
+
+METRICS = re.compile(r"^metrics: http://127\.0\.0\.1:(?P<port>\d+)/metrics$")
 
 
 class Collected:
@@ -80,14 +84,14 @@ class Server:
 
     Args:
         target: What follows ``anyserve run``.
-        arguments: Further options; ``--port 0`` is there already.
+        arguments: Further options; ``--port 0`` and ``--metrics-port 0`` are there already.
         environment: Added to that of the test.
     """
 
     def __init__(self, target: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
         self._match: re.Match[str] | None = None
-        command = [sys.executable, "-m", "anyserve", "run", target, "--port", "0", *arguments]
+        command = [sys.executable, "-m", "anyserve", "run", target, *FREE_PORTS, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -130,6 +134,13 @@ class Server:
     def port(self) -> int:
         """Where it listens."""
         return int(self._ready()["port"])
+
+    @property
+    def metrics_port(self) -> int:
+        """Where its metrics are."""
+        match = self.stdout.find(METRICS)
+        assert match is not None, "it says nothing of metrics"
+        return int(match["port"])
 
     @property
     def address(self) -> str:

@@ -140,3 +140,13 @@ def test_an_interrupt_ends_it_quietly(serve: Serve, gate: Gate) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (130, "")
+
+
+def test_a_stream_comes_response_by_response(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    server = serve("tests.apps.streaming:app")
+    assert main(["infer", "--port", str(server.port), "--stream", "yielded", "N=[3]"]) == 0
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("OUT ")]
+    assert printed == [f"OUT INT32 [1]: [{value}]" for value in range(3)]
+    with pytest.raises(SystemExit) as error:
+        main(["infer", "--port", str(server.port), "yielded", "N=[3]", "--streams"])
+    assert error.value.code == 2

@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 
 def test_it_says_what_is_served_and_where(basic: Server) -> None:
-    [starting, ready] = basic.stdout.text.splitlines()
+    port = basic.metrics_port
+    [starting, ready, metrics] = basic.stdout.text.splitlines()
     assert starting == f"anyserve {anyserve.__version__}: starting 1 worker of examples.basic.app:app"
     assert re.fullmatch(
         r"ready: \{type: add\}, \{type: echo\} at grpc://127\.0\.0\.1:\d+ by 1 worker after \d+\.\d\d s", ready
     )
+    assert metrics == f"metrics: http://127.0.0.1:{port}/metrics"
 
 
 def test_a_factory_is_called_once_in_each_worker(serve: Serve, tmp_path: Path) -> None:
@@ -59,7 +61,7 @@ def test_the_module_is_the_command() -> None:
 
 def test_the_installed_command_finds_the_application_in_the_current_folder(tmp_path: Path) -> None:
     (tmp_path / "here.py").write_text(APP)
-    command = [str(Path(sys.executable).with_name("anyserve")), "run", "here:app", "--port", "0"]
+    command = [str(Path(sys.executable).with_name("anyserve")), "run", "here:app", "--port", "0", "--metrics-port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert any(line.startswith("ready: {type: here}") for line in process.stdout)

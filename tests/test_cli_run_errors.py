@@ -103,9 +103,9 @@ RAISING = {
         "ValueError: the reason",
     ),
     "a capability twice": (APP + "app.capability(type='here')(here)\n", "CapabilityError: {type: here} is served by"),
-    "an async handler": (
-        APP + "@app.capability(type='there')\nasync def there(request):\n    pass\n",
-        "TypeError: handler there is async",
+    "a handler of no form": (
+        APP + "@app.capability(type='there')\ndef there(request, context, stream):\n    pass\n",
+        "TypeError: handler there(request, context, stream) must take (request) or (request, context)",
     ),
 }
 

@@ -89,7 +89,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    with Terminal("run", "tests.apps.gated:app", "--port", "0") as terminal:
+    with Terminal("run", "tests.apps.gated:app", "--port", "0", "--metrics-port", "0") as terminal:
         eventually(lambda: "Ctrl-C stops" in terminal.shown, "the agent is ready")
         yield terminal
 
@@ -107,6 +107,7 @@ def test_a_panel_says_what_is_served(terminal: Terminal) -> None:
     assert re.match(r"╭─+ ready ─+╮", lines[1])
     assert any(re.match(r"│ serving +\{type: again\}", line) for line in lines)
     assert any(re.match(r"│ at +grpc://127\.0\.0\.1:\d+ +│", line) for line in lines)
+    assert any(re.match(r"│ metrics +http://127\.0\.0\.1:\d+/metrics +│", line) for line in lines)
     assert any(re.match(r"│ by +1 worker of tests\.apps\.gated:app +│", line) for line in lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -95,11 +95,6 @@ def test_a_key_both_ways_is_refused() -> None:
         AnyServe().capability(capability={"type": "a"}, type="b")
 
 
-def test_streaming_is_refused_as_long_as_it_is_not_there() -> None:
-    with pytest.raises(CapabilityError, match="stream=True is not available"):
-        AnyServe().capability(type="a", stream=True)
-
-
 @pytest.mark.parametrize("timeout", [0, -1, float("nan")])
 def test_a_timeout_must_be_positive(timeout: float) -> None:
     with pytest.raises(ValueError, match=r"timeout=.* of \{type: a\}"):
@@ -109,18 +104,6 @@ def test_a_timeout_must_be_positive(timeout: float) -> None:
 def test_gpus_cannot_be_negative() -> None:
     with pytest.raises(ValueError, match=r"gpus=-1 of \{type: a\}"):
         AnyServe().capability(type="a", gpus=-1)
-
-
-async def coroutine(request: ModelInferRequest) -> ModelInferResponse:
-    return ModelInferResponse()
-
-
-async def async_generator(request: ModelInferRequest) -> AsyncIterator[ModelInferResponse]:
-    yield ModelInferResponse()
-
-
-def generator(request: ModelInferRequest) -> Iterator[ModelInferResponse]:
-    yield ModelInferResponse()
 
 
 def nothing() -> ModelInferResponse:
@@ -135,7 +118,7 @@ def keyword(request: ModelInferRequest, *, more: int) -> ModelInferResponse:
     return ModelInferResponse()
 
 
-@pytest.mark.parametrize("function", [coroutine, async_generator, generator, nothing, three, keyword])
+@pytest.mark.parametrize("function", [nothing, three, keyword])
 def test_a_function_that_cannot_be_served_is_refused_by_name(function: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=f"handler {function.__name__}"):
         AnyServe().capability(type="a")(function)

@@ -7,6 +7,7 @@ from anyserve import errors
 from anyserve.errors import AnyserveError, RequestError, StatusCode, from_code
 
 CLASSES = {
+    StatusCode.CANCELLED: errors.CancelledError,
     StatusCode.INVALID_ARGUMENT: errors.InvalidArgumentError,
     StatusCode.NOT_FOUND: errors.NotFoundError,
     StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,

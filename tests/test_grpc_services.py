@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from tests.server import Server
 
 SERVICE = "inference.GRPCInferenceService"
-SERVED = {"ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer"}
+SERVED = {
+    "ServerLive",
+    "ServerReady",
+    "ModelReady",
+    "ServerMetadata",
+    "ModelMetadata",
+    "ModelInfer",
+    "ModelStreamInfer",
+    "ModelStatistics",
+}
 METHODS = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING

@@ -67,7 +67,7 @@ def test_a_request_ends_at_its_deadline_even_if_there_is_no_worker(serve: Serve,
 
 def test_a_request_before_the_first_worker_is_unavailable(serve: Serve, tmp_path: Path) -> None:
     environment = {"ANYSERVE_TEST_FOLDER": str(tmp_path)}
-    server = serve("tests.apps.moody:app", environment=environment, ready=False)
+    server = serve("tests.apps.moody:app", "--metrics-port", "none", environment=environment, ready=False)
     gate = Gate(tmp_path / "import")
     gate.wait_entered()
     [listening] = psutil.Process(server.process.pid).net_connections("tcp")
