@@ -8,10 +8,10 @@ PORT ?= 8000
 PEERS ?= ../shared/peers
 export CARGO_TERM_COLOR ?= auto
 
-RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor proto -type f)
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor benches/scheduler proto -type f)
 PYTHON_PATHS := python examples tests benches
 
-.PHONY: serve test test-rust test-python lint format wheel bench clean
+.PHONY: serve test test-rust test-python lint format wheel bench bench-scheduler clean
 
 ## Build, install and serve examples.basic.app:app until Ctrl-C.
 serve: $(VENV)/installed
@@ -48,6 +48,12 @@ wheel: $(VENV)/tools
 bench: $(VENV)/installed
 	cargo build --release --quiet -p anyserve-bench-floor
 	$(BIN)/python benches/bench.py --peers $(PEERS) --floor target/release/anyserve-bench-floor
+
+## The tables and the plot of docs/scheduling.md; TRACE=FILE names the trace that is replayed.
+bench-scheduler:
+	cargo build --release --quiet -p anyserve-bench-scheduler
+	$(if $(TRACE),target/release/simulate $(TRACE) docs/scheduling.svg,@echo "no TRACE=FILE was given: no simulation")
+	target/release/speed
 
 clean:
 	rm -rf $(VENV) dist target

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import struct
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tritonclient.grpc import service_pb2
-
+from benches import bodies
 from benches.processes import BenchError
+from benches.wire import open_rpc
 
-__all__ = ["Case", "Figures", "load", "requests_for", "require", "version", "write_body"]
-
-RPC = "inference.GRPCInferenceService/ModelInfer"
+__all__ = ["Case", "Figures", "prepare", "require", "version"]
 
 
 @dataclass(frozen=True)
@@ -24,11 +21,14 @@ class Case:
     """What is sent, and how many requests are under way at once."""
 
     name: str
-    size: int
+    message: bytes
     connections: int
     streams: int
+    rpc: str = "ModelInfer"
     # h2load's log of every request costs it time, so it is written only where latencies are wanted.
-    latencies: bool
+    latencies: bool = False
+    few: int = 2000
+    """So many requests warm a server up, and no run has fewer."""
 
 
 @dataclass(frozen=True)
@@ -51,49 +51,55 @@ def version() -> str:
     return subprocess.run(["h2load", "--version"], check=True, capture_output=True, text=True).stdout.split("\n")[0]
 
 
-def write_body(path: Path, size: int) -> None:
-    """Writes a gRPC-framed ModelInfer request to model ``echo`` with one raw UINT8 input of ``size`` bytes."""
-    request = service_pb2.ModelInferRequest(model_name="echo", raw_input_contents=[os.urandom(size)])
-    request.inputs.add(name="IN", datatype="UINT8", shape=[size])
-    message = request.SerializeToString()
-    path.write_bytes(b"\0" + struct.pack(">I", len(message)) + message)
+def prepare(case: Case, server: str, port: int, seconds: float, folder: Path) -> Callable[[], Figures]:
+    """Warms a server up; the result loads it for about ``seconds`` each time it is called."""
+    with open_rpc(server, port, case.rpc) as rpc:
+        data = sum(bodies.FRAME_BYTES + len(answer) for answer in rpc.answers(case.message))
+    load = _Load(case, server, port, data, bodies.write(folder / f"{case.name}.body", case.message))
+    requests = max(int(load(case.few).rate * seconds), case.few)
+    # Each connection takes its share; with equal shares none is left alone at the end.
+    requests += -requests % case.connections
+    return lambda: load(requests)
 
 
-def requests_for(case: Case, port: int, body: Path, seconds: float) -> int:
-    """Warms a server up and says how many requests keep it busy for about ``seconds``."""
-    few = 200 if case.size > 1 << 16 else 2000
-    rate = load(case, port, body, few).rate
-    return max(int(rate * seconds), few)
+@dataclass(frozen=True)
+class _Load:
+    case: Case
+    server: str
+    port: int
+    data: int
+    """Bytes that one request is answered with, frames and all."""
+    body: Path
 
+    def __call__(self, requests: int) -> Figures:
+        """Sends so many requests; a request that fails is an error."""
+        command = ["h2load", "-n", str(requests), "-c", str(self.case.connections), "-m", str(self.case.streams)]
+        command += ["-d", str(self.body), "-H", "content-type: application/grpc", "-H", "te: trailers"]
+        log = self.body.with_suffix(".log")
+        if self.case.latencies:
+            # h2load appends to a log that is there.
+            log.unlink(missing_ok=True)
+            command.append(f"--log-file={log}")
+        url = f"http://127.0.0.1:{self.port}/inference.GRPCInferenceService/{self.case.rpc}"
+        run = subprocess.run([*command, url], capture_output=True, text=True)
+        if run.returncode != 0:
+            raise BenchError(f"h2load ended with {run.returncode}: {run.stderr or run.stdout}")
+        self._check(requests, run.stdout)
+        rate = float(_find(r"finished in [^,]+, ([\d.]+) req/s", run.stdout)[1])
+        if not self.case.latencies:
+            return Figures(rate, 0.0, 0.0)
+        times = _times(log, requests)
+        return Figures(rate, _percentile(times, 0.50), _percentile(times, 0.99))
 
-def load(case: Case, port: int, body: Path, requests: int) -> Figures:
-    """Sends so many requests; a request that fails is an error."""
-    command = ["h2load", "-n", str(requests), "-c", str(case.connections), "-m", str(case.streams), "-d", str(body)]
-    command += ["-H", "content-type: application/grpc", "-H", "te: trailers"]
-    log = body.with_suffix(".log")
-    if case.latencies:
-        # h2load appends to a log that is there.
-        log.unlink(missing_ok=True)
-        command.append(f"--log-file={log}")
-    run = subprocess.run([*command, f"http://127.0.0.1:{port}/{RPC}"], capture_output=True, text=True)
-    if run.returncode != 0:
-        raise BenchError(f"h2load ended with {run.returncode}: {run.stderr or run.stdout}")
-    _check(case, requests, run.stdout)
-    rate = float(_find(r"finished in [^,]+, ([\d.]+) req/s", run.stdout)[1])
-    if not case.latencies:
-        return Figures(rate, 0.0, 0.0)
-    times = _times(log, requests)
-    return Figures(rate, _percentile(times, 0.50), _percentile(times, 0.99))
-
-
-def _check(case: Case, requests: int, summary: str) -> None:
-    counts = _find(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", summary)
-    if [int(count) for count in counts.groups()] != [requests, 0, 0, 0]:
-        raise BenchError(f"{case.name}: of {requests} requests not all succeeded: {counts[0]}")
-    # A gRPC error comes as HTTP status 200 without data, so only the amount of data tells it from an answer.
-    data = int(_find(r"traffic: .*\((\d+)\) data", summary)[1])
-    if data < requests * case.size:
-        raise BenchError(f"{case.name}: {requests} answers of at least {case.size} bytes have {data} bytes in all")
+    def _check(self, requests: int, summary: str) -> None:
+        what = f"{self.case.name}: {self.server}"
+        counts = _find(r"requests: .* (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", summary)
+        if [int(count) for count in counts.groups()] != [requests, 0, 0, 0]:
+            raise BenchError(f"{what}: of {requests} requests not all succeeded: {counts[0]}")
+        # A gRPC error comes as HTTP status 200 without data, and a stream may end early: the amount of data tells.
+        data = int(_find(r"traffic: .*\((\d+)\) data", summary)[1])
+        if data != requests * self.data:
+            raise BenchError(f"{what}: {requests} answers of {self.data} bytes have {data} bytes in all")
 
 
 def _times(log: Path, requests: int) -> list[float]:

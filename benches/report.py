@@ -11,23 +11,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Row", "Target", "command", "machine", "mebibytes", "milliseconds", "results", "steps", "whole"]
+__all__ = ["Row", "Target", "command", "machine", "mebibytes", "milliseconds", "results", "steps", "tenths", "whole"]
 
 NOTHING = "-"
 
 
 @dataclass(frozen=True)
 class Target:
-    """What our median should reach: so many times Triton's median, or an amount."""
+    """What our median should reach: so many times the median of what it is compared with, or an amount."""
 
     text: str
     limit: float
     at_least: bool = False
-    of_triton: bool = True
+    as_ratio: bool = True
 
     def verdict(self, ours: float, ratio: float | None) -> str:
         """The target, and whether it is met."""
-        value = ratio if self.of_triton else ours
+        value = ratio if self.as_ratio else ours
         if value is None:
             return self.text
         met = value >= self.limit if self.at_least else value <= self.limit
@@ -44,11 +44,14 @@ class Row:
     triton: Sequence[float] = ()
     floor: Sequence[float] = ()
     target: Target | None = None
+    beside: Sequence[float] = ()
+    """What ours are compared with where it is not Triton."""
 
     def cells(self) -> list[str]:
         """The columns of the results table."""
         median = statistics.median(self.ours)
-        ratio = median / statistics.median(self.triton) if self.triton else None
+        others = self.beside or self.triton
+        ratio = median / statistics.median(others) if others else None
         return [
             self.name,
             *(self._cell(values) for values in (self.ours, self.triton, self.floor)),
@@ -66,6 +69,11 @@ class Row:
 def whole(value: float) -> str:
     """A number without decimals: requests a second, microseconds."""
     return f"{value:,.0f}"
+
+
+def tenths(value: float) -> str:
+    """A number with one decimal."""
+    return f"{value:.1f}"
 
 
 def milliseconds(value: float) -> str:

@@ -1,4 +1,4 @@
-"""The servers under load: ours, Triton, and the floor. Each answers model ``echo`` with IN as OUT."""
+"""The servers under load: ours and the floor; Triton is in ``peers``. What model ``echo`` gets as IN comes as OUT."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import tritonclient.grpc as kserve
 
 from benches.processes import BenchError, children, command_line, resident, running, tail
 
-__all__ = ["Server", "Start", "anyserve", "check_echo", "floor", "install_peers", "triton", "triton_version"]
+__all__ = ["Server", "Start", "anyserve", "floor", "free_ports", "wait_ready"]
 
 HERE = Path(__file__).resolve().parent
+ANYSERVE = str(Path(sys.executable).with_name("anyserve"))
 START_SECONDS = 120.0
 
 
@@ -53,10 +53,10 @@ class Start:
 
 
 @contextlib.contextmanager
-def anyserve(logs: Path) -> Iterator[Start]:
-    """Ours, with one worker."""
-    log = logs / "anyserve.log"
-    command = [str(Path(sys.executable).with_name("anyserve")), "run", "echo_app:app", "--port", "0", "--workers", "1"]
+def anyserve(logs: Path, module: str = "echo_app") -> Iterator[Start]:
+    """Ours, with one worker that serves the ``app`` of a module of this folder."""
+    log = logs / f"{module}.log"
+    command = [ANYSERVE, "run", f"{module}:app", "--port", "0", "--metrics-port", "0"]
     spawned = time.perf_counter()
     with running(command, log, cwd=HERE, read_output=True) as process:
         watchdog = threading.Timer(START_SECONDS, process.kill)
@@ -85,36 +85,13 @@ def floor(binary: Path, logs: Path) -> Iterator[Server]:
     if not binary.is_file():
         raise BenchError(f"there is no {binary}; build it with: cargo build --release -p anyserve-bench-floor")
     log = logs / "floor.log"
-    port = _free_ports(1)
+    port = free_ports(1)
     with running([str(binary.resolve()), str(port)], log) as process:
-        _wait_ready(process, port, log)
+        wait_ready(process, port, log)
         yield Server("floor", port, process.pid)
 
 
-@contextlib.contextmanager
-def triton(scripts: Path, installed: Path, logs: Path) -> Iterator[Server]:
-    """Triton with its Python backend."""
-    log = logs / "triton.log"
-    # Its HTTP and metrics ports follow the gRPC one.
-    port = _free_ports(3)
-    with running(["bash", str(scripts / "triton.sh"), str(installed), str(port)], log) as process:
-        _wait_ready(process, port, log)
-        yield Server("Triton", port, process.pid)
-
-
-def install_peers(scripts: Path, installed: Path, logs: Path) -> None:
-    """Installs the peers where they are not."""
-    if (installed / "site").is_file():
-        return
-    print(f"installing the peers into {installed} (about 400 MB)", file=sys.stderr)
-    log = logs / "setup.log"
-    installed.mkdir(parents=True, exist_ok=True)
-    with running(["bash", str(scripts / "setup.sh"), str(installed)], log) as process:
-        if process.wait() != 0:
-            raise BenchError(f"{scripts / 'setup.sh'} failed:\n{tail(log)}")
-
-
-def _free_ports(count: int) -> int:
+def free_ports(count: int) -> int:
     """The first of ``count`` free ports in a row."""
     for _ in range(100):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError, OverflowError):
@@ -127,39 +104,16 @@ def _free_ports(count: int) -> int:
     raise BenchError(f"found no {count} free ports in a row")
 
 
-def _wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def wait_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Waits until a server answers that it is ready."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         # A plain connection first: a gRPC channel that was refused waits long before it tries again.
         with contextlib.suppress(OSError, kserve.InferenceServerException):
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            with contextlib.closing(_client(port)) as client:
+            with contextlib.closing(kserve.InferenceServerClient(f"127.0.0.1:{port}")) as client:
                 if client.is_server_ready():
                     return
         time.sleep(0.1)
     why = "it ended" if process.poll() is not None else f"not within {START_SECONDS:.0f} s"
     raise BenchError(f"{process.args!r} did not get ready, {why}:\n{tail(log)}")
-
-
-def _client(port: int) -> kserve.InferenceServerClient:
-    return kserve.InferenceServerClient(f"127.0.0.1:{port}")
-
-
-def check_echo(server: Server, size: int) -> None:
-    """Asks with a real client for an echo of ``size`` bytes; h2load would not see a gRPC error or a wrong answer."""
-    sent = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
-    tensor = kserve.InferInput("IN", [size], "UINT8")
-    tensor.set_data_from_numpy(sent)
-    with contextlib.closing(_client(server.port)) as client:
-        try:
-            answer = client.infer("echo", [tensor]).as_numpy("OUT")
-        except kserve.InferenceServerException as error:
-            raise BenchError(f"{server.name} refuses an echo of {size} bytes: {error}") from error
-    if answer is None or answer.dtype != sent.dtype or not np.array_equal(answer, sent):
-        raise BenchError(f"{server.name} answers an echo of {size} bytes wrongly")
-
-
-def triton_version(server: Server) -> str:
-    """What the server says about itself."""
-    with contextlib.closing(_client(server.port)) as client:
-        return f"Triton {client.get_server_metadata().version}"

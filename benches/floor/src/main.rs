@@ -1,4 +1,6 @@
-//! A bare tonic server that echoes: what the protocol alone costs. usage: anyserve-bench-floor PORT
+//! A bare tonic server that echoes, and streams numbers: what the protocol alone costs. usage: anyserve-bench-floor PORT
+
+use std::pin::Pin;
 
 use anyserve_proto::inference::grpc_inference_service_server::{
     GrpcInferenceService, GrpcInferenceServiceServer,
@@ -6,11 +8,13 @@ use anyserve_proto::inference::grpc_inference_service_server::{
 use anyserve_proto::inference::model_infer_response::InferOutputTensor;
 use anyserve_proto::inference::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-    ServerReadyRequest, ServerReadyResponse,
+    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse,
+    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+    ServerReadyResponse,
 };
+use tonic::codegen::tokio_stream::{self, Stream};
 use tonic::transport::Server;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 struct Echo;
 
@@ -34,6 +38,27 @@ impl GrpcInferenceService for Echo {
             raw_output_contents: request.raw_input_contents,
             ..Default::default()
         }))
+    }
+
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+
+    /// As many numbers as the first request asks for.
+    async fn model_stream_infer(
+        &self,
+        request: Request<Streaming<ModelInferRequest>>,
+    ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
+        let request = request.into_inner().message().await?.unwrap_or_default();
+        let asked = request.raw_input_contents.first().and_then(|raw| raw.first_chunk::<4>());
+        let count = asked.map_or(0, |raw| i32::from_le_bytes(*raw));
+        Ok(Response::new(Box::pin(tokio_stream::iter((0..count).map(|number| Ok(numbered(number)))))))
+    }
+
+    async fn model_statistics(
+        &self,
+        _: Request<ModelStatisticsRequest>,
+    ) -> Result<Response<ModelStatisticsResponse>, Status> {
+        Ok(Response::new(ModelStatisticsResponse::default()))
     }
 
     async fn server_live(
@@ -70,6 +95,23 @@ impl GrpcInferenceService for Echo {
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         Ok(Response::new(ModelMetadataResponse::default()))
     }
+}
+
+/// A response of one element.
+fn numbered(number: i32) -> ModelStreamInferResponse {
+    let output = InferOutputTensor {
+        name: "OUT".to_owned(),
+        datatype: "INT32".to_owned(),
+        shape: vec![1],
+        ..Default::default()
+    };
+    let response = ModelInferResponse {
+        model_name: "stream".to_owned(),
+        outputs: vec![output],
+        raw_output_contents: vec![number.to_le_bytes().to_vec().into()],
+        ..Default::default()
+    };
+    ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
 }
 
 #[tokio::main]
