@@ -17,6 +17,7 @@ use anyserve_proto::inference::{
 use anyserve_proto::tensor;
 use prost::Message;
 use tokio::sync::mpsc;
+use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
@@ -33,6 +34,9 @@ const FINAL: &str = "triton_final_response";
 const WANTS_EMPTY_FINAL: &str = "triton_enable_empty_final_response";
 /// Metadata of a call whose first error is to end it with a gRPC status.
 const GRPC_ERROR: &str = "triton_grpc_error";
+
+/// How long a call on which nothing is open may stay when the agent stops.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// What was taken of a stream is not kept from its worker for longer.
 const TELL_AFTER: Duration = Duration::from_millis(250);
@@ -62,8 +66,9 @@ pub(crate) struct StreamCall {
     ready: VecDeque<Result<ModelStreamInferResponse, Status>>,
     /// Comes true when the agent is to stop.
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// The client has sent a request.
-    asked: bool,
+    /// Set while the agent is to stop and nothing is open: how long the client may take to end the call, or to ask for
+    /// something that is then refused.
+    lingering: Option<Pin<Box<Sleep>>>,
     ended: bool,
 }
 
@@ -116,14 +121,14 @@ impl StreamCall {
             held: 0,
             ready: VecDeque::new(),
             stopping: Box::pin(stopping),
-            asked: false,
+            lingering: None,
             ended: false,
         }
     }
 
     /// The client sent a request.
     fn begin(&mut self, infer: ModelInferRequest) {
-        self.asked = true;
+        self.lingering = None;
         let name = Name::of(&infer);
         let wants_empty_final = is_true(infer.parameters.get(WANTS_EMPTY_FINAL));
         match self.submit(infer) {
@@ -295,9 +300,8 @@ impl Stream for StreamCall {
                 }
                 Poll::Pending if call.open.is_empty() && call.poll_stopping(context) => {
                     call.end();
-                    // Whoever has asked for nothing yet had better not take this for an answer.
-                    let refused = (!call.asked).then(|| Err(Failure::Draining.into()));
-                    return Poll::Ready(refused);
+                    // An error, because a request may be on its way that nobody is going to answer.
+                    return Poll::Ready(Some(Err(Failure::Draining.into())));
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -306,9 +310,14 @@ impl Stream for StreamCall {
 }
 
 impl StreamCall {
-    /// True once the agent is to stop: a call on which nothing happens should not hold it up.
+    /// True once the agent is to stop and the client has had time to end the call: one on which nothing happens should
+    /// not hold the agent up.
     fn poll_stopping(&mut self, context: &mut Context<'_>) -> bool {
-        self.stopping.as_mut().poll(context).is_ready()
+        if self.lingering.is_none() && self.stopping.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        let lingering = self.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(LINGER)));
+        lingering.as_mut().poll(context).is_ready()
     }
 
     /// The library's own errors, in the words and codes of this project's error table.
