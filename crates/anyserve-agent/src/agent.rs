@@ -16,6 +16,7 @@ use crate::config::{AgentConfig, Metrics};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::ingress::{Edge, Server};
+use crate::listen::listen;
 use crate::telemetry::MetricsServer;
 use crate::worker::{SlotEvent, Supervisor};
 
@@ -124,13 +125,6 @@ impl Agent {
         supervisor.stop(&shutdown.now).await;
         result
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let fail = |source| Error::Bind { address, source };
-    let listener = TcpListener::bind(address).await.map_err(fail)?;
-    let address = listener.local_addr().map_err(fail)?;
-    Ok((listener, address))
 }
 
 /// Serves the metrics, if they are served, for as long as it is polled.

@@ -12,6 +12,7 @@ mod dispatch;
 mod error;
 mod failure;
 mod ingress;
+mod listen;
 mod telemetry;
 mod worker;
 

@@ -21,7 +21,9 @@ pub(crate) const LARGE_REPLY: usize = 64 * 1024;
 /// Runs a handler that is not async on a batch, or a batch of one. Fails only on what must end the worker.
 pub(crate) fn run(py: Python<'_>, handler: &Ready, mut batch: Vec<Request>) -> PyResult<()> {
     if matches!(handler.kind, Kind::Unary | Kind::Batch) {
-        return match call(py, handler, &mut batch, None) {
+        let result =
+            arguments(py, handler, &mut batch).and_then(|arguments| invoke(py, handler, arguments, None));
+        return match result {
             Ok(result) => {
                 answer(py, handler, batch, &result);
                 Ok(())
@@ -44,20 +46,10 @@ pub(crate) fn run(py: Python<'_>, handler: &Ready, mut batch: Vec<Request>) -> P
     }
 }
 
-/// Calls the user's function with the batch, or with the request that it is.
-pub(crate) fn call<'py>(
-    py: Python<'py>,
-    handler: &Ready,
-    batch: &mut [Request],
-    stream: Option<Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let arguments = arguments(py, handler, batch)?;
-    invoke(py, handler, arguments, stream)
-}
-
 /// The first arguments of a handler: its requests and their contexts.
 type Arguments<'py> = (Bound<'py, PyAny>, Option<Bound<'py, PyAny>>);
 
+/// The requests of a batch, or the request that it is, as the handler gets them.
 pub(crate) fn arguments<'py>(
     py: Python<'py>,
     handler: &Ready,
@@ -83,6 +75,7 @@ pub(crate) fn arguments<'py>(
     Ok((argument(request)?.into_any(), contexts.map(Bound::into_any)))
 }
 
+/// Calls the user's function.
 pub(crate) fn invoke<'py>(
     py: Python<'py>,
     handler: &Ready,

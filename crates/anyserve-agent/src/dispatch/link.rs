@@ -9,7 +9,6 @@ use anyserve_proto::worker::{Assign, Cancel, Consumed, Recall, ToWorker, to_work
 use tokio::sync::oneshot;
 
 use super::pending::Pending;
-use crate::failure::Failure;
 use crate::worker::WorkerExit;
 
 /// What the dispatcher holds of a worker.
@@ -38,7 +37,7 @@ impl Link {
         request: RequestId,
         pending: &mut Pending,
         more: bool,
-    ) -> Result<(), Failure> {
+    ) {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         let assign = Assign {
             request: request.0,
@@ -52,12 +51,12 @@ impl Link {
             more,
         };
         let message = ToWorker { message: Some(to_worker::Message::Assign(assign)) };
-        let queued = self.sender.queue(&message, &pending.contents);
+        // What no frame can hold was refused when it came.
+        let _ = self.sender.queue(&message, &pending.contents);
         // It may have to be sent once more.
         if let Some(to_worker::Message::Assign(Assign { infer: Some(infer), .. })) = message.message {
             pending.infer = infer;
         }
-        queued.map_err(|error| Failure::Invalid(error.to_string()))
     }
 
     /// Writes what was queued.

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyserve_core::scheduler::{OfferId, RequestId, Time};
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use bytes::Bytes;
+use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::failure::Failure;
@@ -15,6 +16,9 @@ use crate::telemetry::Stats;
 /// How far a worker's stream may be ahead of its client.
 pub(crate) const WINDOW_RESPONSES: u32 = 64;
 pub(crate) const WINDOW_BYTES: u64 = 1 << 20;
+
+/// What an assignment adds to its request, besides the sizes of the tensors.
+const ASSIGN_OVERHEAD: usize = 256;
 
 /// A request that has not ended.
 #[derive(Debug)]
@@ -120,6 +124,20 @@ impl Pending {
         let times =
             Times { arrived, offer: None, assigned: None, batch_size: 0, leads: false, responded: false };
         Self { infer, contents, deadline, client, times, outstanding: 0 }
+    }
+
+    /// Refuses what no frame of a worker's channel can hold: very many tensors, each of which is padded there.
+    pub(super) fn check_frame(&self) -> Result<(), Failure> {
+        let message = self.infer.encoded_len() + ASSIGN_OVERHEAD;
+        let framed = anyserve_channel::framed_size(message, &self.contents);
+        if u32::try_from(framed).is_ok() {
+            return Ok(());
+        }
+        let tensors = self.contents.len();
+        Err(Failure::Invalid(format!(
+            "the request's {tensors} tensors take {framed} bytes on their way to a worker, which is over {}",
+            u32::MAX
+        )))
     }
 
     /// The size of its tensors.

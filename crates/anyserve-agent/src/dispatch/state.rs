@@ -74,6 +74,7 @@ impl State {
                 &named
             }
         };
+        pending.check_frame()?;
         let held_bytes = self.held_bytes + pending.bytes();
         let unread = self.unread_bytes.get();
         if held_bytes + unread > self.max_held_bytes {
@@ -104,30 +105,29 @@ impl State {
         };
         // Responses that nobody takes may have filled the memory since these were accepted.
         let held = self.held_bytes + self.unread_bytes.get();
-        let mut refused = Vec::new();
+        if held > self.max_held_bytes {
+            return self.refuse(assignment, held, now);
+        }
+        let count = assignment.requests.len();
         for (index, id) in assignment.requests.iter().enumerate() {
-            let Some(pending) = self.requests.get_mut(id) else {
-                continue;
-            };
-            pending.times.assigned = Some((assignment.offer, now));
-            pending.times.batch_size = assignment.requests.len() as u64;
-            pending.times.leads = index == 0;
-            let more = index + 1 < assignment.requests.len();
-            let sent = if held > self.max_held_bytes {
-                Err(Failure::MemoryFull { held, limit: self.max_held_bytes })
-            } else {
-                link.assign(assignment, *id, pending, more)
-            };
-            if let Err(failure) = sent {
-                refused.push((*id, failure));
+            if let Some(pending) = self.requests.get_mut(id) {
+                pending.times.assigned = Some((assignment.offer, now));
+                pending.times.batch_size = count as u64;
+                pending.times.leads = index == 0;
+                link.assign(assignment, *id, pending, index + 1 < count);
             }
         }
         link.write();
-        self.stats.offer(assignment.offer.index).in_flight += assignment.requests.len() as u64;
-        for (id, failure) in refused {
-            self.scheduler.complete(assignment.worker, id, now);
-            self.end(id, Err(failure), now);
+        self.stats.offer(assignment.offer.index).in_flight += count as u64;
+    }
+
+    /// Ends requests that were about to be sent. They have not run, so nothing is to be learnt of their handler.
+    fn refuse(&mut self, assignment: &Assignment, held: u64, now: Time) {
+        for &id in &assignment.requests {
+            self.end(id, Err(Failure::MemoryFull { held, limit: self.max_held_bytes }), now);
+            self.scheduler.cancel(id);
         }
+        self.scheduler.returned(assignment.worker, &assignment.requests, now);
     }
 
     pub(super) fn worker_ready(

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
 use super::io::Corked;
+use crate::listen::accept;
 
 /// Flow-control windows: a message of 1 MiB arrives without waiting for a window update.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -27,8 +28,6 @@ const SEND_BUFFER: usize = 2 << 20;
 const MAX_STREAMS: u32 = 1024;
 /// A connection whose peer vanished is noticed within twice that time.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// How long to wait when the process is out of file descriptors.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// The listening socket and its connections.
 #[derive(Debug)]
@@ -60,13 +59,7 @@ impl Server {
     pub(crate) async fn run(&self, listener: TcpListener) {
         loop {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => self.serve(stream),
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot accept a connection");
-                        tokio::time::sleep(ACCEPT_BACKOFF).await;
-                    }
-                },
+                stream = accept(&listener) => self.serve(stream),
                 () = self.stop.cancelled() => return,
             }
         }

@@ -31,7 +31,7 @@ impl Collector for Snapshot {
         let names: Vec<_> = self.queues.iter().map(|queue| queue.capability.to_string()).collect();
         let offers = || names.iter().map(String::as_str).zip(&self.stats.offers);
         self.requests(&mut page, offers())?;
-        self.queues(&mut page)?;
+        self.queues(&mut page, &names)?;
         let mut histogram = |name, help, unit: Option<&Unit>, pick: fn(&OfferStats) -> &Histogram| {
             page.histograms(name, help, unit, offers().map(|(name, stats)| (name, pick(stats))))
         };
@@ -76,8 +76,7 @@ impl Snapshot {
         )
     }
 
-    fn queues(&self, page: &mut Page<'_>) -> Result<(), Error> {
-        let names: Vec<_> = self.queues.iter().map(|queue| queue.capability.to_string()).collect();
+    fn queues(&self, page: &mut Page<'_>, names: &[String]) -> Result<(), Error> {
         let queues = || names.iter().map(|name| vec![("capability", name.as_str())]).zip(&self.queues);
         let depth = queues().map(|(labels, queue)| (labels, to_f64(queue.waiting as u64)));
         page.gauges("queue_depth", "Requests that wait", None, depth)?;

@@ -14,12 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::metrics::CONTENT_TYPE;
 use crate::dispatch::Dispatcher;
+use crate::listen::accept;
 
 /// How long a client may take to say what it wants.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long to wait when the process is out of file descriptors.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Serves the metrics over HTTP/1.1.
 #[derive(Debug)]
@@ -37,10 +35,7 @@ impl MetricsServer {
     /// Serves for as long as it is polled; connections end with the runtime.
     pub(crate) async fn run(&self) {
         loop {
-            let Ok((stream, _)) = self.listener.accept().await else {
-                tokio::time::sleep(ACCEPT_BACKOFF).await;
-                continue;
-            };
+            let stream = accept(&self.listener).await;
             let dispatcher = Arc::clone(&self.dispatcher);
             let answer = service_fn(move |request| {
                 let response = answer(&dispatcher, &request);

@@ -196,3 +196,22 @@ fn what_waits_for_other_places_does_not_count() {
     let refused = (0..20).map(|_| scheduler.submit(&Ask::new(&query("add")), now)).find_map(Result::err);
     assert!(matches!(refused, Some(Rejection::PredictedMiss { .. })), "{refused:?}: its own are too many");
 }
+
+#[test]
+fn what_was_assigned_and_never_ran_teaches_nothing() {
+    let mut scheduler = pool_of(vec![Offer { slo: Some(millis(1000)), ..offer("echo") }], 1);
+    let now = measure(&mut scheduler, "echo", millis(400), at(0));
+    for _ in 0..20 {
+        let request = submit(&mut scheduler, "echo", now);
+        assert_eq!(given(&mut scheduler, now), [(vec![request], 0)]);
+        assert_eq!(scheduler.cancel(request), Cancelled::Assigned(WorkerId(0)));
+        assert!(scheduler.returned(WorkerId(0), &[request], now));
+    }
+    submit(&mut scheduler, "echo", now);
+    assert_eq!(assign(&mut scheduler, now).len(), 1);
+    let refused = scheduler.submit(&Ask::new(&query("echo")), now);
+    assert!(
+        matches!(refused, Err(Rejection::PredictedMiss { wait, .. }) if wait == millis(400)),
+        "{refused:?}"
+    );
+}
