@@ -12,8 +12,15 @@ pub mod inference {
     tonic::include_proto!("inference");
 }
 
-/// The worker channel: package `anyserve.worker.v1`, nested as its generated paths expect.
+/// The packages `anyserve.*`, nested as their generated paths expect.
 pub mod anyserve {
+    /// How an operator steers an agent.
+    pub mod admin {
+        pub mod v1 {
+            tonic::include_proto!("anyserve.admin.v1");
+        }
+    }
+    /// The worker channel.
     pub mod worker {
         pub mod v1 {
             tonic::include_proto!("anyserve.worker.v1");
