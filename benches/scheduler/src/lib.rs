@@ -1,4 +1,6 @@
-//! What both programs need.
+//! What the programs need.
+
+pub mod trace;
 
 /// Numbers that look random and are the same in every run (splitmix64).
 #[derive(Clone, Debug)]

@@ -28,6 +28,11 @@ impl Catalog {
         self.capabilities.insert(capability);
     }
 
+    /// True if nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.capabilities.is_empty()
+    }
+
     /// All of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Capability> {
         self.capabilities.iter()

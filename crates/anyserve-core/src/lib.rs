@@ -3,14 +3,17 @@
 //! - [`capability`]: what a capability is, what a query is, and when they match.
 //! - [`catalog`]: the capabilities that exist, and the query that a request stands for.
 //! - [`scheduler`]: which request goes to which worker next.
+//! - [`scaler`]: how many workers each pool has, and which of them hold the machine's resources.
 //!
 //! Nothing here does I/O, reads a clock or knows of tokio: time is an argument, decisions are return values. So a test
 //! or a simulation can run a day of traffic in a second.
 
 pub mod capability;
 pub mod catalog;
+pub mod scaler;
 pub mod scheduler;
 
 pub use capability::{Capability, CapabilityError, Query, Value};
 pub use catalog::Catalog;
+pub use scaler::Scaler;
 pub use scheduler::Scheduler;

@@ -45,7 +45,7 @@ impl Bench {
         let mut scheduler = Scheduler::new(usize::MAX);
         let pool = scheduler.add_pool((0..offers).map(|index| offer(index, order)).collect());
         for worker in 0..WORKERS {
-            scheduler.worker_ready(WorkerId(worker), pool, CONCURRENCY);
+            scheduler.worker_ready(WorkerId(worker), pool, CONCURRENCY, Time::default());
         }
         let queries = (0..queries).map(|index| query(index % offers, index / offers)).collect();
         let (running, random) = (VecDeque::new(), Random(1));

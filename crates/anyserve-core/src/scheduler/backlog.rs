@@ -110,12 +110,16 @@ impl Backlog {
     }
 
     /// How many requests wait.
-    #[cfg(test)]
-    pub(super) fn count(&self) -> u64 {
-        let count = self.totals.iter().map(|waiting| waiting.count).sum();
-        let by_urgency: u64 = self.levels.iter().flatten().map(|waiting| waiting.count).sum();
-        assert_eq!(count, by_urgency);
-        count
+    pub(super) fn count(&self) -> usize {
+        let count = self.totals.iter().map(|waiting| waiting.count).sum::<u64>();
+        debug_assert_eq!(count, self.levels.iter().flatten().map(|waiting| waiting.count).sum());
+        usize::try_from(count).unwrap_or(usize::MAX)
+    }
+
+    /// The work that all of it stands for; what came unmeasured counts as much as that.
+    pub(super) fn work(&self, usual: Duration) -> Duration {
+        let seconds = self.totals.iter().map(|waiting| waiting.work(usual.as_secs_f64())).sum();
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
     }
 
     fn counters(&mut self, share: &Share) -> [&mut Waiting; 2] {

@@ -73,6 +73,16 @@ impl<K: Ord + Copy> Line<K> {
         self.entries.front().and_then(|&(key, request)| Some((key, request?)))
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len() - self.gaps
+    }
+
+    /// Their keys, in order.
+    pub(super) fn keys(&self) -> impl Iterator<Item = K> {
+        self.entries.iter().filter(|(_, request)| request.is_some()).map(|&(key, _)| key)
+    }
+
     /// All requests, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = RequestId> {
         self.entries.iter().filter_map(|&(_, request)| request)

@@ -17,11 +17,13 @@
 mod admission;
 mod backlog;
 mod clock;
+mod demand;
 mod line;
 mod moves;
 mod pick;
 mod place;
 mod pool;
+mod pools;
 mod queue;
 mod ranking;
 mod request;
@@ -38,11 +40,12 @@ use foldhash::fast::FixedState;
 use crate::capability::Query;
 use backlog::Share;
 use clock::Timer;
+pub use demand::Demand;
 use pick::Candidate;
 use place::Place;
 pub use place::Priority;
 use pool::Pool;
-use queue::{Queue, Queues};
+use queue::Queues;
 use request::{Request, Requests};
 pub use types::{
     Action, Ask, Assignment, Cancelled, Offer, OfferId, Orphan, PoolId, Rejection, RequestId, Time, WorkerId,
@@ -61,6 +64,8 @@ pub const AGED_TURN: u64 = 8;
 pub struct Scheduler {
     max_waiting: usize,
     pools: Vec<Pool>,
+    /// The pools with workers that take requests: few of many, and looked at for every request.
+    active: Vec<usize>,
     queues: Queues,
     workers: HashMap<WorkerId, Worker, FixedState>,
     requests: Requests,
@@ -78,6 +83,7 @@ impl Scheduler {
         Self {
             max_waiting,
             pools: Vec::new(),
+            active: Vec::new(),
             queues: Queues::default(),
             workers: HashMap::default(),
             requests: Requests::default(),
@@ -86,42 +92,6 @@ impl Scheduler {
             arrivals: 0,
             closing: false,
         }
-    }
-
-    /// Adds a pool without workers; requests for its offers may wait from now on.
-    pub fn add_pool(&mut self, offers: Vec<Offer>) -> PoolId {
-        let id = PoolId(self.pools.len());
-        let mut pool = Pool::new(offers);
-        self.queues.add_pool(id, &mut pool);
-        for request in self.queues.of_pool(id).flat_map(Queue::requests) {
-            if let Some(request) = self.requests.get(request) {
-                pool.backlog.add(&request.share, request.arrived);
-            }
-        }
-        for (index, lane) in pool.lanes.iter_mut().enumerate() {
-            let offer = OfferId { pool: id, index };
-            let waiting = self.queues.of_offer(offer).flat_map(Queue::requests);
-            let numbered =
-                waiting.filter_map(|request| Some((self.requests.get(request)?.place.number(), request)));
-            let in_order: BTreeSet<_> = numbered.collect();
-            for (number, request) in in_order {
-                lane.arrived(number, request);
-            }
-            if !lane.offer.max_batch_delay.is_zero() {
-                self.delayed.push(offer);
-            }
-        }
-        self.pools.push(pool);
-        id
-    }
-
-    /// Adds a worker that runs up to `concurrency` batches at once.
-    pub fn worker_ready(&mut self, id: WorkerId, pool: PoolId, concurrency: usize) {
-        let found = &mut self.pools[pool.0];
-        let worker = Worker::new(pool, concurrency.max(1), found.lanes.len());
-        found.workers.insert(worker.load(), id);
-        found.slots += worker.concurrency();
-        self.workers.insert(id, worker);
     }
 
     /// No more requests come, so that batches which wait for more go as they are.
@@ -157,14 +127,21 @@ impl Scheduler {
         let id = self.requests.insert(request);
         self.timers.extend(ask.deadline.map(|deadline| (deadline, Timer::Deadline(id))));
         self.queues.hold(slot);
+        for pool in self.queues.get(slot).pools() {
+            self.pools[pool.0].arrivals += 1;
+        }
         self.enter_queue(id);
         Ok(id)
     }
 
     /// The next assignment to carry out, if a request waits that a worker has a credit for.
     pub fn next(&mut self, now: Time) -> Option<Assignment> {
-        let candidate = (0..self.pools.len()).filter_map(|pool| self.candidate(pool, now)).min()?;
-        let Candidate { offer, worker, request, aged, .. } = candidate;
+        let mut candidate: Option<Candidate> = None;
+        for index in 0..self.active.len() {
+            let found = self.candidate(self.active[index], now);
+            candidate = candidate.into_iter().chain(found).min();
+        }
+        let Candidate { offer, worker, request, aged, .. } = candidate?;
         self.leave_queue(request);
         let mut requests = vec![request];
         let most = self.offer(offer).max_batch_size;
@@ -235,7 +212,7 @@ impl Scheduler {
             let Some(sequence) = self.held_by(worker, request) else {
                 return false;
             };
-            let ended = self.with_worker(worker, |worker| worker.give_back(sequence, request)).flatten();
+            let ended = self.with_worker(worker, |worker| worker.give_back(sequence, request, now)).flatten();
             if let Some(batch) = ended {
                 self.batch_ended(worker, sequence, &batch, now);
             }
@@ -258,25 +235,6 @@ impl Scheduler {
         Cancelled::Assigned(worker)
     }
 
-    /// A worker is gone. `claimed` is the sequence number of the last assignment that it started.
-    pub fn worker_gone(&mut self, id: WorkerId, claimed: u64) -> Vec<Orphan> {
-        let Some(worker) = self.workers.remove(&id) else {
-            return Vec::new();
-        };
-        let pool_id = worker.pool();
-        let pool = &mut self.pools[pool_id.0];
-        pool.workers.remove(worker.load(), id);
-        pool.slots -= worker.concurrency();
-        let mut orphans = Vec::new();
-        for (sequence, batch) in worker.into_held() {
-            self.stop_timer(id, sequence, &batch);
-            let idempotent = self.pools[pool_id.0].lanes[batch.offer].offer.idempotent;
-            let started = sequence <= claimed;
-            orphans.extend(batch.requests.into_iter().filter_map(|id| self.orphan(id, started, idempotent)));
-        }
-        orphans
-    }
-
     /// How many requests wait in queues.
     pub fn waiting(&self) -> usize {
         self.queues.waiting()
@@ -294,14 +252,10 @@ impl Scheduler {
         self.requests.len()
     }
 
-    /// How many workers are ready.
-    pub fn ready_workers(&self) -> usize {
-        self.workers.len()
-    }
-
     /// The offers that `query` matches, each with whether a worker is ready for it.
     pub fn lookup(&self, query: &Query) -> impl Iterator<Item = (OfferId, bool)> {
-        self.pools.iter().enumerate().flat_map(move |(index, pool)| {
+        let open = self.pools.iter().enumerate().filter(|(_, pool)| !pool.closed);
+        open.flat_map(move |(index, pool)| {
             let (ready, id) = (pool.workers.len() > 0, PoolId(index));
             let matching = move |(_, lane): &(usize, &pool::Lane)| query.matches(&lane.offer.capability);
             let found = pool.lanes.iter().enumerate().filter(matching);
@@ -382,7 +336,7 @@ impl Scheduler {
         let before = worker.load();
         let out = change(worker);
         let after = worker.load();
-        if before != after {
+        if before != after && !worker.is_paused() {
             self.pools[worker.pool().0].workers.change(id, before, after);
         }
         Some(out)

@@ -18,9 +18,15 @@ const SMOOTHING: u32 = 8;
 #[derive(Debug)]
 pub(super) struct Pool {
     pub(super) lanes: Vec<Lane>,
-    /// By load, so that the first is the freest.
+    /// Those that take requests, by load, so that the first is the freest.
     pub(super) workers: Ranking,
-    /// How many batches its workers run at once.
+    /// How many workers there are, also those that take none.
+    pub(super) members: usize,
+    /// Nothing new is for this pool.
+    pub(super) closed: bool,
+    /// How many requests have come for it.
+    pub(super) arrivals: u64,
+    /// How many batches its ready workers run at once.
     pub(super) slots: usize,
     pub(super) backlog: Backlog,
     pub(super) usage: Usage,
@@ -53,21 +59,28 @@ pub(super) struct Lane {
 pub(super) struct Usual(Option<Duration>);
 
 impl Pool {
-    pub(super) fn new(offers: Vec<Offer>) -> Self {
-        let mut ready = Tournament::default();
-        for _ in &offers {
-            ready.take_seat();
-        }
+    pub(super) fn new() -> Self {
         Self {
-            lanes: offers.into_iter().map(Lane::new).collect(),
+            lanes: Vec::new(),
             workers: Ranking::default(),
+            members: 0,
+            closed: false,
+            arrivals: 0,
             slots: 0,
             backlog: Backlog::default(),
             usage: Usage::new(),
             aged_from: Time::default(),
             turns: 0,
-            ready,
+            ready: Tournament::default(),
         }
+    }
+
+    /// Says what a pool without offers offers.
+    pub(super) fn set_lanes(&mut self, offers: Vec<Offer>) {
+        for _ in &offers {
+            self.ready.take_seat();
+        }
+        self.lanes = offers.into_iter().map(Lane::new).collect();
     }
 
     /// The lane with the first request.

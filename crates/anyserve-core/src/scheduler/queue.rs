@@ -1,6 +1,6 @@
 //! The queues: one for each distinct query.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use foldhash::fast::RandomState;
 
@@ -21,6 +21,8 @@ pub(super) struct Queues {
     key: Vec<u8>,
     slots: Vec<Queue>,
     free: Vec<usize>,
+    /// Those with requests that several pools can serve.
+    shared: BTreeSet<usize>,
     waiting: usize,
     /// How many there were after the empty ones were dropped.
     kept: usize,
@@ -43,6 +45,8 @@ pub(super) struct Queue {
     pub(super) offers: Vec<OfferId>,
     /// Its seat among the queues of each of them.
     seats: Vec<usize>,
+    /// Several pools can serve it.
+    is_shared: bool,
 }
 
 impl Queue {
@@ -58,9 +62,29 @@ impl Queue {
         (0..offers.len()).filter(new).map(move |index| offers[index].pool)
     }
 
+    /// How many requests wait here.
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.head.is_some()) + self.line.len() + self.others.len()
+    }
+
+    /// Several pools can serve it.
+    pub(super) fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Nothing waits here, and nothing comes back.
+    pub(super) fn is_finished(&self) -> bool {
+        self.unfinished == 0
+    }
+
     /// Its first request.
     pub(super) fn first(&self) -> Option<RequestId> {
         self.head.map(|(_, request)| request)
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place> {
+        let head = self.head.map(|(place, _)| place);
+        head.into_iter().chain(self.line.keys()).chain(self.others.keys().copied())
     }
 
     /// All requests that wait here, in no order.
@@ -103,8 +127,10 @@ impl Queue {
 
 impl Queues {
     /// Lets a new pool serve the queues that it matches.
-    pub(super) fn add_pool(&mut self, id: PoolId, pool: &mut Pool) {
-        for &slot in self.by_key.values() {
+    pub(super) fn add_pool(&mut self, id: PoolId, pools: &mut [Pool]) {
+        let pool = &mut pools[id.0];
+        let all: Vec<_> = self.by_key.values().copied().collect();
+        for slot in all {
             let queue = &mut self.slots[slot];
             let head = queue.head.map(|(place, _)| place);
             for index in 0..pool.lanes.len() {
@@ -115,6 +141,73 @@ impl Queues {
                     pool.move_head(index, seat, number(slot), head);
                 }
             }
+            self.note_shared(slot);
+        }
+    }
+
+    /// The queues that a pool can serve.
+    pub(super) fn served_by(&self, pool: PoolId) -> Vec<usize> {
+        let serves = |slot: &usize| self.slots[*slot].pools().any(|found| found == pool);
+        self.by_key.values().copied().filter(serves).collect()
+    }
+
+    /// What waits in queues that no pool can serve.
+    pub(super) fn unserved(&self) -> Vec<(usize, Place, RequestId)> {
+        let unserved = self.by_key.values().filter(|&&slot| self.slots[slot].offers.is_empty());
+        let requests = unserved.flat_map(|&slot| {
+            let queue = &self.slots[slot];
+            queue.places().zip(queue.requests()).map(move |(place, request)| (slot, place, request))
+        });
+        requests.collect()
+    }
+
+    /// From now on a pool does not serve the queue; what waits there is off its lanes.
+    pub(super) fn detach(&mut self, slot: usize, id: PoolId, pools: &mut [Pool]) {
+        let queue = &mut self.slots[slot];
+        let waiting: Vec<_> = queue.places().map(Place::number).collect();
+        let (offers, seats) = (std::mem::take(&mut queue.offers), std::mem::take(&mut queue.seats));
+        for (offer, seat) in offers.into_iter().zip(seats) {
+            if offer.pool != id {
+                queue.offers.push(offer);
+                queue.seats.push(seat);
+                continue;
+            }
+            let pool = &mut pools[id.0];
+            pool.move_head(offer.index, seat, number(slot), None);
+            let lane = &mut pool.lanes[offer.index];
+            lane.heads.leave_seat(seat);
+            for &number in &waiting {
+                lane.left(number);
+            }
+        }
+        self.note_shared(slot);
+    }
+
+    /// Forgets the queues that only this pool could serve; nothing waits in them.
+    pub(super) fn drop_pool(&mut self, id: PoolId, pools: &mut [Pool]) {
+        let (slots, free) = (&self.slots, &mut self.free);
+        self.by_key.retain(|_, &mut slot| {
+            let keep = slots[slot].pools().all(|pool| pool != id);
+            if !keep {
+                leave_seats(&slots[slot], pools);
+                free.push(slot);
+            }
+            keep
+        });
+    }
+
+    /// The queues with requests that several pools can serve.
+    pub(super) fn shared(&self) -> impl Iterator<Item = &Queue> {
+        self.shared.iter().map(|&slot| &self.slots[slot])
+    }
+
+    fn note_shared(&mut self, slot: usize) {
+        let queue = &mut self.slots[slot];
+        queue.is_shared = queue.pools().count() > 1;
+        if queue.is_shared && queue.head.is_some() {
+            self.shared.insert(slot);
+        } else {
+            self.shared.remove(&slot);
         }
     }
 
@@ -122,9 +215,12 @@ impl Queues {
     pub(super) fn find(&mut self, query: &Query, takes_stream: bool, pools: &mut [Pool]) -> Option<usize> {
         write_key(query, takes_stream, &mut self.key);
         if let Some(&slot) = self.by_key.get(self.key.as_slice()) {
-            return Some(slot);
+            // A closed pool is left only with queues that no other pool can serve.
+            let first = self.slots[slot].offers.first();
+            return first.is_some_and(|first| !pools[first.pool.0].closed).then_some(slot);
         }
-        let all = pools.iter().enumerate().flat_map(|(pool, found)| {
+        let open = pools.iter().enumerate().filter(|(_, pool)| !pool.closed);
+        let all = open.flat_map(|(pool, found)| {
             let pool = PoolId(pool);
             found.lanes.iter().enumerate().map(move |(index, lane)| (OfferId { pool, index }, &lane.offer))
         });
@@ -138,7 +234,9 @@ impl Queues {
             offers.iter().map(|offer| pools[offer.pool.0].lanes[offer.index].heads.take_seat()).collect();
         let (line, others) = (Line::default(), BTreeMap::new());
         let (query, head) = (query.clone(), None);
-        let queue = Queue { query, takes_stream, head, line, others, unfinished: 0, offers, seats };
+        let is_shared = false;
+        let queue =
+            Queue { query, takes_stream, head, line, others, unfinished: 0, offers, seats, is_shared };
         let slot = if let Some(slot) = self.free.pop() {
             self.slots[slot] = queue;
             slot
@@ -147,6 +245,7 @@ impl Queues {
             self.slots.len() - 1
         };
         self.by_key.insert(self.key.as_slice().into(), slot);
+        self.note_shared(slot);
         Some(slot)
     }
 
@@ -204,6 +303,11 @@ impl Queues {
         let out = change(queue);
         let after = queue.head.map(|(place, _)| place);
         if before != after {
+            if queue.is_shared {
+                let changed =
+                    if after.is_some() { self.shared.insert(slot) } else { self.shared.remove(&slot) };
+                debug_assert!(changed || (before.is_some() && after.is_some()));
+            }
             for (offer, &seat) in queue.offers.iter().zip(&queue.seats) {
                 pools[offer.pool.0].move_head(offer.index, seat, number(slot), after);
             }
@@ -222,13 +326,18 @@ impl Queues {
             let keep = slots[slot].unfinished > 0;
             if !keep {
                 free.push(slot);
-                for (offer, &seat) in slots[slot].offers.iter().zip(&slots[slot].seats) {
-                    pools[offer.pool.0].lanes[offer.index].heads.leave_seat(seat);
-                }
+                leave_seats(&slots[slot], pools);
             }
             keep
         });
         self.kept = self.slots.len() - self.free.len();
+    }
+}
+
+/// An empty queue goes.
+fn leave_seats(queue: &Queue, pools: &mut [Pool]) {
+    for (offer, &seat) in queue.offers.iter().zip(&queue.seats) {
+        pools[offer.pool.0].lanes[offer.index].heads.leave_seat(seat);
     }
 }
 

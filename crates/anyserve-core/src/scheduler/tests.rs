@@ -37,7 +37,7 @@ fn pool_of(offers: Vec<Offer>, workers: u64) -> Scheduler {
     let mut scheduler = Scheduler::new(100);
     let pool = scheduler.add_pool(offers);
     for worker in 0..workers {
-        scheduler.worker_ready(WorkerId(worker), pool, 1);
+        scheduler.worker_ready(WorkerId(worker), pool, 1, Time::default());
     }
     scheduler
 }
@@ -104,7 +104,7 @@ fn audit(scheduler: &Scheduler, waiting: &[RequestId]) {
         }
         let eligible =
             waiting.iter().filter(|id| queue_of(id).pools().any(|pool| pool == PoolId(index))).count();
-        assert_eq!(pool.backlog.count(), eligible as u64);
+        assert_eq!(pool.backlog.count(), eligible);
         let workers: Vec<_> =
             scheduler.workers.iter().filter(|(_, worker)| worker.pool() == PoolId(index)).collect();
         let loads: BTreeSet<_> = workers.iter().map(|&(&id, worker)| (worker.load(), id)).collect();

@@ -34,6 +34,13 @@ pub struct WorkerId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PoolId(pub(super) usize);
 
+impl PoolId {
+    /// Its number: pools are counted from 0 as they are added.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
 /// One capability of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OfferId {

@@ -32,6 +32,10 @@ pub(super) struct Worker {
     /// The usual time that a batch takes.
     service: Usual,
     recalling: bool,
+    /// It takes no requests for now.
+    paused: bool,
+    /// Since when it has held nothing.
+    idle_since: Time,
 }
 
 /// Requests that one call of a handler takes.
@@ -59,7 +63,8 @@ pub(super) enum Room {
 }
 
 impl Worker {
-    pub(super) fn new(pool: PoolId, concurrency: usize, offers: usize) -> Self {
+    /// A worker that is paused at first.
+    pub(super) fn new(pool: PoolId, concurrency: usize, offers: usize, now: Time) -> Self {
         Self {
             pool,
             concurrency,
@@ -70,6 +75,8 @@ impl Worker {
             progress: Time::default(),
             service: Usual::default(),
             recalling: false,
+            paused: true,
+            idle_since: now,
         }
     }
 
@@ -135,7 +142,7 @@ impl Worker {
 
     /// A request of that batch has ended. If it was the last, the batch is returned.
     pub(super) fn complete(&mut self, sequence: u64, request: RequestId, now: Time) -> Option<Batch> {
-        let batch = self.give_back(sequence, request)?;
+        let batch = self.give_back(sequence, request, now)?;
         self.progress = now;
         if let Some(since) = batch.running_since {
             self.service.measured(now.since(since));
@@ -144,7 +151,7 @@ impl Worker {
     }
 
     /// Takes back a request that it did not start. If it was the last of its batch, the batch is returned.
-    pub(super) fn give_back(&mut self, sequence: u64, request: RequestId) -> Option<Batch> {
+    pub(super) fn give_back(&mut self, sequence: u64, request: RequestId, now: Time) -> Option<Batch> {
         let batch = self.held.get_mut(&sequence)?;
         batch.requests.retain(|&held| held != request);
         if !batch.requests.is_empty() {
@@ -152,6 +159,9 @@ impl Worker {
         }
         let batch = self.held.remove(&sequence)?;
         self.of_offer[batch.offer] -= 1;
+        if self.held.is_empty() {
+            self.idle_since = now;
+        }
         if batch.running_since.is_none() {
             self.parked.retain(|&parked| parked != sequence);
         }
@@ -166,6 +176,36 @@ impl Worker {
         let sequence = self.parked.pop_front()?;
         self.held.get_mut(&sequence)?.running_since = Some(now);
         Some(sequence)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    pub(super) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    /// How many batches it has.
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// How many requests it has.
+    pub(super) fn requests(&self) -> usize {
+        self.held.values().map(|batch| batch.requests.len()).sum()
+    }
+
+    /// Since when it has had none.
+    pub(super) fn idle_since(&self) -> Option<Time> {
+        self.held.is_empty().then_some(self.idle_since)
+    }
+
+    /// Takes parked requests back, if there are any and that is not under way.
+    pub(super) fn recall(&mut self) -> bool {
+        let recall = !self.parked.is_empty() && !self.recalling;
+        self.recalling |= recall;
+        recall
     }
 
     pub(super) fn set_recalling(&mut self, recalling: bool) {

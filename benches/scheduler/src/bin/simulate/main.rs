@@ -6,10 +6,10 @@
 
 mod plot;
 mod run;
-mod trace;
 
 use std::error::Error;
 
+use anyserve_bench_scheduler::trace;
 use run::{CAPACITY, Class, Outcome, Policy};
 
 const LOADS: [f64; 7] = [0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0];

@@ -5,10 +5,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::time::Duration;
 
 use anyserve_bench_scheduler::Random;
+use anyserve_bench_scheduler::trace::Request;
 use anyserve_core::scheduler::{Ask, Offer, Priority, RequestId, Time, WorkerId};
 use anyserve_core::{Capability, Query, Scheduler, Value};
-
-use crate::trace::Request;
 
 /// The model of a worker: it serves so many requests at once, and each takes its time whatever the others do.
 const WORKERS: usize = 4;
@@ -105,7 +104,8 @@ pub(crate) fn run(requests: &[Request], policy: Policy) -> Outcome {
     let limit = if let Policy::ShortFifo(limit) = policy { limit } else { usize::MAX };
     let mut scheduler = Scheduler::new(limit);
     let pool = scheduler.add_pool(Class::ALL.map(|class| class.offer(policy)).to_vec());
-    (0..WORKERS as u64).for_each(|worker| scheduler.worker_ready(WorkerId(worker), pool, CONCURRENCY));
+    (0..WORKERS as u64)
+        .for_each(|worker| scheduler.worker_ready(WorkerId(worker), pool, CONCURRENCY, Time::default()));
     let mut random = Random(7);
     let fates = requests.iter().map(|_| {
         let class = Class::ALL[usize::from(random.below(BATCH_SHARE) == 0)];

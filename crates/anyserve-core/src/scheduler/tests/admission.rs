@@ -45,7 +45,7 @@ fn no_more_requests_wait_than_may() {
 fn who_is_refused_is_told_when_there_may_be_room() {
     let mut scheduler = Scheduler::new(1);
     let pool = scheduler.add_pool(vec![offer("echo")]);
-    scheduler.worker_ready(WorkerId(0), pool, 4);
+    scheduler.worker_ready(WorkerId(0), pool, 4, Time::default());
     measure(&mut scheduler, "echo", millis(200), at(0));
     submit(&mut scheduler, "echo", at(200));
     let Err(Rejection::QueueFull { retry_after, .. }) = scheduler.submit(&Ask::new(&query("echo")), at(200))
@@ -143,7 +143,7 @@ fn without_workers_nothing_is_predicted() {
 fn an_slo_that_no_idle_worker_meets_does_not_refuse_everything() {
     let mut scheduler = Scheduler::new(100);
     let pool = scheduler.add_pool(vec![Offer { slo: Some(millis(100)), ..offer("echo") }]);
-    scheduler.worker_ready(WorkerId(0), pool, 10);
+    scheduler.worker_ready(WorkerId(0), pool, 10, Time::default());
     let mut now = measure(&mut scheduler, "echo", millis(500), at(0));
     for _ in 0..10 {
         submit(&mut scheduler, "echo", now);
@@ -182,7 +182,7 @@ fn what_waits_for_other_places_does_not_count() {
     let narrow = Offer { concurrency: Some(1), slo: Some(millis(6000)), ..offer("add") };
     let mut scheduler = Scheduler::new(1000);
     let pool = scheduler.add_pool(vec![wide, narrow]);
-    scheduler.worker_ready(WorkerId(0), pool, 32);
+    scheduler.worker_ready(WorkerId(0), pool, 32, Time::default());
     let now = measure(&mut scheduler, "echo", millis(200), at(0));
     let now = measure(&mut scheduler, "add", millis(200), now);
     for _ in 0..160 {

@@ -98,7 +98,7 @@ fn a_parked_batch_is_full_and_comes_back_whole() {
     let requests = submit_many(&mut scheduler, 7, at(1));
     let expected = [(requests[..3].to_vec(), 0), (requests[3..6].to_vec(), 0)];
     assert_eq!(given(&mut scheduler, at(1)), expected, "the last one waits for others, not for the worker");
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 1, Time::default());
     assert_eq!(given(&mut scheduler, at(2)), [(requests[6..].to_vec(), 1)]);
     assert_eq!(scheduler.complete(WorkerId(1), requests[6], at(3)), Some(true));
     assert_eq!(scheduler.check(at(4)), [Action::Recall(WorkerId(0))]);
@@ -114,7 +114,7 @@ fn an_idempotent_batch_is_retried() {
     scheduler.complete(WorkerId(0), requests[0], at(1)).unwrap();
     scheduler.cancel(requests[1]);
     assert_eq!(scheduler.worker_gone(WorkerId(0), given.sequence), [Orphan::Requeued(requests[2])]);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 1, Time::default());
     assert_eq!(run_all(&mut scheduler, at(1)), [requests[2]]);
     assert_idle(&scheduler);
 }

@@ -44,7 +44,7 @@ fn a_cancelled_request_does_not_expire() {
 fn a_handler_over_its_timeout_is_hung_and_waiting_does_not_count() {
     let mut scheduler = pool_of(vec![Offer { timeout: Some(millis(5)), ..offer("echo") }], 0);
     let request = submit(&mut scheduler, "echo", at(0));
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 1, Time::default());
     scheduler.next(at(100)).unwrap();
     assert_eq!(scheduler.next_check(at(100)), Some(at(105)));
     assert_eq!(scheduler.check(at(104)), []);
@@ -57,7 +57,7 @@ fn a_handler_over_its_timeout_is_hung_and_waiting_does_not_count() {
 #[test]
 fn beside_others_a_handler_is_told_before_its_worker_is_ended() {
     let mut scheduler = pool_of(vec![Offer { timeout: Some(millis(5)), ..offer("echo") }], 0);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 2, Time::default());
     let request = submit(&mut scheduler, "echo", at(0));
     scheduler.next(at(0)).unwrap();
     assert_eq!(scheduler.check(at(5)), [Action::Overrun(WorkerId(1), request)]);
@@ -73,7 +73,7 @@ fn beside_others_a_handler_is_told_before_its_worker_is_ended() {
 #[test]
 fn a_handler_that_gives_up_in_time_is_not_hung() {
     let mut scheduler = pool_of(vec![Offer { timeout: Some(millis(5)), ..offer("echo") }], 0);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 2, Time::default());
     let request = submit(&mut scheduler, "echo", at(0));
     scheduler.next(at(0)).unwrap();
     assert_eq!(scheduler.check(at(5)), [Action::Overrun(WorkerId(1), request)]);

@@ -6,7 +6,7 @@ use super::*;
 fn first_come_first_served_over_all_queues_when_nothing_is_due() {
     let mut scheduler = pool_of(vec![offer("echo"), offer("add")], 0);
     let submitted = ["echo", "add", "echo", "add", "add"].map(|name| submit(&mut scheduler, name, at(0)));
-    scheduler.worker_ready(WorkerId(7), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(7), PoolId(0), 1, Time::default());
     assert_eq!(run_all(&mut scheduler, at(0)), submitted);
 }
 
@@ -93,7 +93,7 @@ fn an_aged_request_has_its_turn() {
 #[test]
 fn what_comes_back_takes_its_old_place_in_every_order() {
     let mut scheduler = pool_of(vec![offer("echo")], 0);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 2, Time::default());
     let [first, second] = [0, 1].map(|now| submit(&mut scheduler, "echo", at(now)));
     assert_eq!(assign(&mut scheduler, at(1)).len(), 2);
     let third = submit(&mut scheduler, "echo", at(2));
@@ -104,6 +104,6 @@ fn what_comes_back_takes_its_old_place_in_every_order() {
     assert_eq!(lane.oldest(), Some(first));
     scheduler.cancel(first);
     assert_eq!(scheduler.pools[0].lanes[0].oldest(), Some(second));
-    scheduler.worker_ready(WorkerId(2), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(2), PoolId(0), 1, Time::default());
     assert_eq!(run_all(&mut scheduler, at(3)), [second, third]);
 }

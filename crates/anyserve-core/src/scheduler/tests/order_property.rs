@@ -66,7 +66,7 @@ impl Model {
         let offers = LANES.map(|(name, slo)| Offer { slo: slo.map(millis), ..offer(name) });
         let mut scheduler = Scheduler::new(1000);
         scheduler.add_pool(offers.to_vec());
-        scheduler.worker_ready(WorkerId(0), PoolId(0), 1);
+        scheduler.worker_ready(WorkerId(0), PoolId(0), 1, Time::default());
         Self { scheduler, waiting: Vec::new(), now: at(0), submitted: 0, workers: 1, patience: Vec::new() }
     }
 
@@ -85,7 +85,7 @@ impl Model {
                 let orphans = self.scheduler.worker_gone(WorkerId(self.workers - 1), 0);
                 let requests = given.map(|given| given.requests).unwrap_or_default();
                 assert_eq!(orphans, requests.into_iter().map(Orphan::Requeued).collect::<Vec<_>>());
-                self.scheduler.worker_ready(WorkerId(self.workers), PoolId(0), 1);
+                self.scheduler.worker_ready(WorkerId(self.workers), PoolId(0), 1, Time::default());
                 self.workers += 1;
                 self.patience.clear();
             }

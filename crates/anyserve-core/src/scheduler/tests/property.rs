@@ -100,7 +100,7 @@ impl World {
 
     fn start(&mut self, pool: PoolId, concurrency: usize) {
         let id = self.workers.keys().max().map_or(0, |last| last + 1);
-        self.scheduler.worker_ready(WorkerId(id), pool, concurrency);
+        self.scheduler.worker_ready(WorkerId(id), pool, concurrency, Time::default());
         self.workers.insert(id, Worker { pool, concurrency, held: Vec::new() });
     }
 

@@ -15,7 +15,7 @@ fn a_slow_worker_gets_nothing_beyond_what_it_runs() {
 fn a_free_worker_comes_before_parking() {
     let mut scheduler = pool_of(vec![offer("echo")], 1);
     warm_up(&mut scheduler, 0);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 1, Time::default());
     let [first, second, _] = [1; 3].map(|now| submit(&mut scheduler, "echo", at(now)));
     let given = given(&mut scheduler, at(2));
     assert_eq!(given[..2], [(vec![first], 0), (vec![second], 1)]);
@@ -28,7 +28,7 @@ fn parked_requests_are_recalled_when_another_worker_is_free() {
     let [first, parked] = [1; 2].map(|now| submit(&mut scheduler, "echo", at(now)));
     assert_eq!(given(&mut scheduler, at(2)), [(vec![first], 0), (vec![parked], 0)]);
     assert_eq!(scheduler.check(at(9)), [], "nobody could take it");
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 1);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 1, Time::default());
     assert!(scheduler.next_check(at(9)).is_some());
     assert_eq!(scheduler.check(at(9)), [Action::Recall(WorkerId(0))]);
     assert_eq!(scheduler.check(at(10)), [], "asked already");
@@ -56,7 +56,7 @@ fn a_worker_that_dies_loses_only_what_it_started() {
     let orphans = scheduler.worker_gone(WorkerId(0), assignments[0].sequence);
     let [lost, second, third] = requests;
     assert_eq!(orphans, [Orphan::Lost(lost), Orphan::Requeued(second), Orphan::Requeued(third)]);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 2, Time::default());
     assert_eq!(given(&mut scheduler, at(3)), [(vec![second], 1), (vec![third], 1)]);
 }
 
@@ -65,7 +65,7 @@ fn an_idempotent_request_is_retried_once() {
     let mut scheduler = pool_of(vec![Offer { idempotent: true, ..offer("echo") }], 0);
     let request = submit(&mut scheduler, "echo", at(0));
     for (worker, expected) in [(1, Orphan::Requeued(request)), (2, Orphan::Lost(request))] {
-        scheduler.worker_ready(WorkerId(worker), PoolId(0), 1);
+        scheduler.worker_ready(WorkerId(worker), PoolId(0), 1, Time::default());
         let given = scheduler.next(at(0)).unwrap();
         assert_eq!(scheduler.worker_gone(given.worker, given.sequence), [expected]);
     }
@@ -75,7 +75,7 @@ fn an_idempotent_request_is_retried_once() {
 #[test]
 fn a_stream_that_has_begun_is_not_retried() {
     let mut scheduler = pool_of(vec![Offer { idempotent: true, stream: true, ..offer("chat") }], 0);
-    scheduler.worker_ready(WorkerId(0), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(0), PoolId(0), 2, Time::default());
     let chat = query("chat");
     let ask = Ask { takes_stream: true, ..Ask::new(&chat) };
     let [begun, silent] = [0; 2].map(|now| scheduler.submit(&ask, at(now)).unwrap());
@@ -111,7 +111,7 @@ fn a_cancelled_request_that_comes_back_is_forgotten() {
 #[test]
 fn an_offer_may_run_less_at_once_than_its_worker() {
     let mut scheduler = pool_of(vec![Offer { concurrency: Some(2), ..offer("echo") }, offer("add")], 0);
-    scheduler.worker_ready(WorkerId(0), PoolId(0), 3);
+    scheduler.worker_ready(WorkerId(0), PoolId(0), 3, Time::default());
     let limited = [0; 3].map(|now| submit(&mut scheduler, "echo", at(now)));
     let [other, more] = [0; 2].map(|now| submit(&mut scheduler, "add", at(now)));
     let first = [limited[0], limited[1], other].map(|request| (vec![request], 0));
@@ -125,8 +125,8 @@ fn an_offer_may_run_less_at_once_than_its_worker() {
 #[test]
 fn a_limited_offer_finds_the_worker_that_has_room_for_it() {
     let mut scheduler = pool_of(vec![Offer { concurrency: Some(1), ..offer("echo") }], 0);
-    scheduler.worker_ready(WorkerId(0), PoolId(0), 4);
-    scheduler.worker_ready(WorkerId(1), PoolId(0), 2);
+    scheduler.worker_ready(WorkerId(0), PoolId(0), 4, Time::default());
+    scheduler.worker_ready(WorkerId(1), PoolId(0), 2, Time::default());
     let [first, second, _] = [0; 3].map(|now| submit(&mut scheduler, "echo", at(now)));
     assert_eq!(given(&mut scheduler, at(0)), [(vec![first], 0), (vec![second], 1)]);
 }
@@ -135,7 +135,7 @@ fn a_limited_offer_finds_the_worker_that_has_room_for_it() {
 fn a_query_of_several_pools_goes_where_a_worker_is_free() {
     let mut scheduler = pool_of(vec![offer("echo")], 1);
     let second = scheduler.add_pool(vec![offer("add")]);
-    scheduler.worker_ready(WorkerId(5), second, 1);
+    scheduler.worker_ready(WorkerId(5), second, 1, Time::default());
     let of_first = submit(&mut scheduler, "echo", at(0));
     let all = everything();
     let of_both: Vec<_> = (0..2).map(|_| scheduler.submit(&Ask::new(&all), at(0)).unwrap()).collect();
@@ -153,7 +153,7 @@ fn a_pool_that_comes_later_serves_what_waits() {
     let other = submit(&mut scheduler, "echo", at(0));
     let later = scheduler.add_pool(vec![offer("add"), offer("sub")]);
     audit(&scheduler, &[requests[0], requests[1], requests[2], other]);
-    scheduler.worker_ready(WorkerId(3), later, 1);
+    scheduler.worker_ready(WorkerId(3), later, 1, Time::default());
     assert_eq!(run_all(&mut scheduler, at(1)), requests);
     scheduler.cancel(other);
     assert_idle(&scheduler);

@@ -4,14 +4,17 @@ use std::time::Duration;
 
 /// One line of the trace.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Request {
-    pub(crate) arrival: Duration,
-    pub(crate) context_tokens: u32,
-    pub(crate) generated_tokens: u32,
+pub struct Request {
+    /// After the first one.
+    pub arrival: Duration,
+    /// How long its prompt is.
+    pub context_tokens: u32,
+    /// How long its answer is.
+    pub generated_tokens: u32,
 }
 
 /// Reads a trace; the first request comes at zero.
-pub(crate) fn read(text: &str) -> Result<Vec<Request>, String> {
+pub fn read(text: &str) -> Result<Vec<Request>, String> {
     let lines = text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty());
     let parsed = lines.map(|(index, line)| {
         parse(line)
@@ -28,7 +31,7 @@ pub(crate) fn read(text: &str) -> Result<Vec<Request>, String> {
 
 /// The same requests at another mean rate.
 #[expect(clippy::cast_precision_loss, reason = "no trace has 2^52 requests")]
-pub(crate) fn at_rate(requests: &[Request], per_second: f64) -> Vec<Request> {
+pub fn at_rate(requests: &[Request], per_second: f64) -> Vec<Request> {
     let length = requests.last().map_or(0.0, |last| last.arrival.as_secs_f64());
     let factor = requests.len() as f64 / per_second / length;
     let scaled =
