@@ -17,13 +17,19 @@ Define what you serve, and run it with ``anyserve run module:app``:
 Call it with :class:`Client`, or with any KServe v2 client.
 """
 
-from . import batch
+from __future__ import annotations
+
 from ._core import Capability, Context, Stream, __version__
 from .app import AnyServe, TensorSpec
-from .client import AsyncClient, AsyncResultStream, Client, InferResult, ResultStream
 from .errors import AnyserveError
 from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, Tensor
-from .stream import AsyncStream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import batch
+    from .client import AsyncClient, AsyncResultStream, Client, InferResult, ResultStream
+    from .stream import AsyncStream
+    from .worker_class import Worker
 
 __all__ = [
     "AnyServe",
@@ -42,6 +48,35 @@ __all__ = [
     "Stream",
     "Tensor",
     "TensorSpec",
+    "Worker",
     "__version__",
     "batch",
 ]
+
+# What few workers need is imported when it is first asked for: a worker starts as fast as its imports are.
+_LATER = {
+    "AsyncClient": "client",
+    "AsyncResultStream": "client",
+    "AsyncStream": "stream",
+    "Client": "client",
+    "InferResult": "client",
+    "ResultStream": "client",
+    "Worker": "worker_class",
+    "batch": "batch",
+}
+
+
+def __getattr__(name: str) -> object:
+    module_name = _LATER.get(name)
+    if module_name is None:
+        raise AttributeError(f"module 'anyserve' has no attribute '{name}'")
+    from importlib import import_module
+
+    module = import_module(f".{module_name}", __name__)
+    found: object = module if name == module_name else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

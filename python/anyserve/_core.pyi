@@ -1,5 +1,6 @@
 """The Rust core of anyserve. What users need of it is in the modules around it, under public names."""
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Self, TypeAlias, final
@@ -7,6 +8,7 @@ from typing import Any, Final, Self, TypeAlias, final
 import numpy as np
 
 __all__ = [
+    "Admin",
     "Capability",
     "Client",
     "Context",
@@ -20,6 +22,8 @@ __all__ = [
     "Work",
     "Worker",
     "__version__",
+    "assigned_gpus",
+    "die_with_parent",
     "run_agent",
 ]
 
@@ -60,6 +64,9 @@ class Context:
     @property
     def cancelled(self) -> bool:
         """True once nobody waits for the answer any longer; cheap enough to ask in a loop."""
+    @property
+    def gpus(self) -> tuple[int, ...]:
+        """The numbers of the GPUs that this worker has; none if it needs none."""
     @property
     def time_left(self) -> float | None:
         """Seconds until the client stops waiting, 0.0 if it has; None if it did not say."""
@@ -342,17 +349,27 @@ class Worker:
     def __new__(cls) -> Self: ...
     def start_failed(self, message: str, traceback: str) -> None:
         """Tells the agent that the application could not be loaded."""
-    def ready(self, handlers: Sequence[Any]) -> int:
-        """Tells the agent what the handlers serve; returns how many batches run at once."""
-    def serve(self) -> None:
-        """Runs handlers that are not async on this thread, until the agent says stop. Threads may share the work."""
+    def declare(self, pools: Sequence[Any]) -> None:
+        """Tells the agent what the application declares."""
+    def ready(self, handlers: Sequence[Any], sleeps: bool) -> int | None:
+        """Tells the agent what the handlers serve, and whether the worker can sleep.
+
+        Returns how many batches run at once; None if the agent said stop meanwhile.
+        """
+    def serve(self, carry_out: Callable[[int], object]) -> None:
+        """Runs handlers that are not async on this thread, until the agent says stop. Threads may share the work.
+
+        ``carry_out(level)`` is called where the agent wants the worker to sleep, or at level 0 to wake.
+        """
+    def settled(self, error: str | None = None, traceback: str = "") -> None:
+        """Tells the agent that its last order was carried out, or why not."""
     def lend_to_loop(self) -> int:
         """From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch."""
-    def drain(self, most: int) -> tuple[list[Work], list[int], list[int], bool]:
+    def drain(self, most: int) -> tuple[list[Work], list[int], list[int], int | None, bool]:
         """Brings in what has arrived, without waiting.
 
         Returns at most `most` batches, the requests that nobody waits for any longer, those whose streams may go on,
-        and whether to stop.
+        the level that the agent wants the worker to sleep at (0 to wake), and whether to stop.
         """
     def take(self, most: int) -> list[Work]:
         """At most `most` batches that have arrived."""
@@ -360,12 +377,50 @@ class Worker:
     def stall_timeout(self) -> float:
         """Seconds that a stream waits for a client that takes nothing."""
 
+def assigned_gpus() -> tuple[int, ...]:
+    """The numbers of the GPUs that the agent gave to this worker (``ANYSERVE_GPUS``), in its order.
+
+    Raises:
+        ValueError: The variable is no list of numbers.
+    """
+
+@final
+class Admin:
+    """A connection to the socket by which an agent on this machine is steered.
+
+    What fails raises UnavailableError (no agent answers) or the agent's own answer: NotFoundError (no such pool),
+    InvalidArgumentError, FailedPreconditionError.
+    """
+
+    def __new__(cls, socket: str | os.PathLike[str]) -> Self: ...
+    def status(self) -> dict[str, Any]:
+        """Pools, workers, queues and resources, as dicts and lists; times in seconds, sizes in bytes."""
+    def scale(self, pool: str, min: int, max: int | None = None) -> str:
+        """Keeps at least `min` workers of a pool and at most `max`, or exactly `min`. Returns what was done."""
+    def sleep(self, pool: str) -> str:
+        """Puts the workers of a pool to sleep; a request wakes them."""
+    def wake(self, pool: str) -> str:
+        """Wakes the workers of a pool."""
+    def pin(self, pool: str, pinned: bool) -> str:
+        """Keeps the workers of a pool from being evicted or stopped for being idle, or not any more."""
+    def drain(self, pool: str) -> str:
+        """Lets a pool finish what it has, and have no workers and no requests until it is scaled."""
+    def reload(self, *, all: bool = False) -> str:
+        """Lets the agent read its configuration again, and replace what has changed, or all."""
+
+def die_with_parent() -> None:
+    """From now on this process is killed when the process that started it dies."""
+
 def run_agent(
     *,
     host: str,
     port: int,
-    command: Sequence[str],
-    workers: int,
+    fleet: Any,
+    reload: Callable[[], Any] | None,
+    reload_all: bool,
+    admin_folder: str | None,
+    memory_folder: str | None,
+    model_control: bool,
     max_message_size: int,
     max_queue_size: int,
     max_queue_bytes: int,
@@ -377,11 +432,14 @@ def run_agent(
     debug: bool,
     log_level: str,
     log_format: str,
-    on_ready: Callable[[str, int, int | None, int, list[str]], None],
+    early_signals: list[int],
+    on_ready: Callable[[str, int, int | None, int, list[str], list[str]], None],
 ) -> None:
     """Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 
-    Calls ``on_ready(host, port, metrics_port, workers, capabilities)`` once every worker is ready. With
-    ``metrics_near`` the metrics take a free port if theirs is taken. Raises ServeError when the port or a worker cannot
-    be had.
+    ``fleet`` is an :class:`anyserve.cli.fleet.Fleet`, and ``reload()`` gives it anew, at SIGHUP or when an operator
+    says so; with ``reload_all`` every pool is replaced then. Calls ``on_ready(host, port, metrics_port, workers, pools,
+    capabilities)`` once every pool has the workers that it must have. With ``metrics_near`` the metrics take a free
+    port if theirs is taken. What ``early_signals`` holds once the agent listens to signals itself counts as one of
+    them. Raises ServeError when a port, a pool or a worker cannot be had.
     """

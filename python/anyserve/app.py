@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
-
 from ._core import Capability
 from .errors import CapabilityError
 from .forms import handler_form
-from .kserve import DATATYPES
+from .handlers import Handler, HandlerOptions, TensorSpec
+from .pool import DEFAULT_POOL, DeclaredPool, PoolOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any, TypeVar, Unpack
+
+    from .worker_class import Worker
+    from .worker_options import WorkerOptions
+
+    F = TypeVar("F", bound=Callable[..., Any])
+    W = TypeVar("W", bound=type[Worker])
 
 __all__ = ["AnyServe", "CapabilityValue", "Handler", "TensorSpec"]
 
 CapabilityValue = str | int | float | bool
 """What a capability's key may map to. Values compare by their text: 1, 1.0 and "1" are equal."""
 
-LOWEST_PRIORITY = 9
-MOST_AT_ONCE = 1024
-"""The most that a concurrency or a batch size may be."""
-LONGEST_SECONDS = 1e9
-"""The longest time that an option may give: 30 years."""
-ASYNC_CONCURRENCY = 32
-"""How many requests an async handler runs at once, unless it says."""
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-class TensorSpec(NamedTuple):
-    """A declared input or output; a plain ``(name, datatype, shape)`` tuple will do as well."""
-
-    name: str
-    datatype: str
-    """One of :data:`anyserve.kserve.DATATYPES`."""
-    shape: Sequence[int]
-    """-1 stands for a dimension of any size."""
-
-
-class Handler(NamedTuple):
-    """A handler and all that was declared with it."""
-
-    function: Callable[..., Any]
-    name: str
-    capability: Capability
-    kind: str
-    is_async: bool
-    wants_context: bool
-    idempotent: bool
-    timeout: float | None
-    concurrency: int
-    slo: float | None
-    priority: int | None
-    max_queue_size: int | None
-    max_batch_size: int
-    max_batch_delay: float
-    gpus: int
-    inputs: list[TensorSpec]
-    outputs: list[TensorSpec]
-
 
 class AnyServe:
-    """An application: a set of capabilities, each with the handler that serves it."""
+    """An application: a set of capabilities, each with the handler that serves it.
+
+    Its functions are one pool of workers, and each of its classes is another.
+    """
 
     def __init__(self) -> None:
         self._handlers: list[Handler] = []
+        self._class_pools: list[DeclaredPool] = []
 
     @property
     def handlers(self) -> tuple[Handler, ...]:
-        """What was declared, in order."""
+        """The functions that were declared, in order."""
         return tuple(self._handlers)
+
+    @property
+    def pools(self) -> tuple[DeclaredPool, ...]:
+        """The pool ``default`` of the functions, if there are any, and those of the classes, in order."""
+        if not self._handlers:
+            return tuple(self._class_pools)
+        options = PoolOptions(gpus=max(handler.gpus for handler in self._handlers) or None)
+        return (DeclaredPool(DEFAULT_POOL, self.handlers, None, options), *self._class_pools)
 
     def capability(
         self,
@@ -105,7 +84,7 @@ class AnyServe:
         Args:
             capability: Pairs too, for keys that are also the name of an option: ``capability={"timeout": "long"}``.
             stream: The handler sends many responses for one request. A generator streams without it too.
-            gpus: How many GPUs a worker needs. Recorded; this version does not hand GPUs out.
+            gpus: How many GPUs a worker needs; all functions share a worker, which has as many as the most of them.
             idempotent: Running the handler twice for one request does no harm. If a worker dies with the request,
                 another worker then runs it once more, instead of the client being told UNAVAILABLE.
             timeout: Seconds that the handler may run. After that its request ends with DEADLINE_EXCEEDED. Alone in its
@@ -133,96 +112,93 @@ class AnyServe:
         if overlap:
             raise CapabilityError(f"capability key '{overlap[0]}' is given twice, in capability= and as a keyword")
         declared = Capability({**(capability or {}), **pairs})
-        options = _Options(timeout, concurrency, slo, priority, max_queue_size, max_batch_size, max_batch_delay, gpus)
-        options.check(str(declared))
-        if stream and max_batch_size > 1:
-            raise ValueError(f"{declared}: stream=True and max_batch_size={max_batch_size} do not go together")
+        options = HandlerOptions(
+            stream=stream,
+            gpus=gpus,
+            idempotent=idempotent,
+            timeout=timeout,
+            concurrency=concurrency,
+            slo=slo,
+            priority=priority,
+            max_queue_size=max_queue_size,
+            max_batch_size=max_batch_size,
+            max_batch_delay=max_batch_delay,
+            inputs=inputs,
+            outputs=outputs,
+        ).check(str(declared))
 
         def register(function: F) -> F:
             name = getattr(function, "__qualname__", repr(function))
-            for earlier in self._handlers:
-                if earlier.capability == declared:
-                    raise CapabilityError(f"{declared} is served by {earlier.name} already, {name} cannot serve it too")
+            self._check_new(declared, name)
             form = handler_form(function, name, stream=stream, batch=max_batch_size > 1)
-            handler = Handler(
-                function=function,
-                name=name,
-                capability=declared,
-                kind=form.kind,
-                is_async=form.is_async,
-                wants_context=form.wants_context,
-                idempotent=idempotent,
-                timeout=timeout,
-                concurrency=concurrency or (ASYNC_CONCURRENCY if form.is_async and max_batch_size == 1 else 1),
-                slo=slo,
-                priority=priority,
-                max_queue_size=max_queue_size,
-                max_batch_size=max_batch_size,
-                max_batch_delay=max_batch_delay,
-                gpus=gpus,
-                inputs=_specs(inputs, name),
-                outputs=_specs(outputs, name),
-            )
-            self._handlers.append(handler)
+            self._handlers.append(Handler.make(function, name, declared, form, options))
             return function
 
         return register
 
+    def worker(
+        self,
+        *,
+        capability: Mapping[str, CapabilityValue] | None = None,
+        capabilities: Iterable[Mapping[str, CapabilityValue]] | None = None,
+        name: str | None = None,
+        **options: Unpack[WorkerOptions],
+    ) -> Callable[[W], W]:
+        """Declares the class below it, which derives from :class:`anyserve.Worker`, as a pool of workers of its own.
 
-class _Options(NamedTuple):
-    """The options that have bounds."""
+        Each worker process makes one instance, whose ``handle`` serves all of the capabilities. Times are numbers of
+        seconds or texts such as ``"500ms"``, ``"30s"`` and ``"5m"``; sizes are bytes or texts such as ``"16GiB"``. A
+        configuration file may say otherwise than the code.
 
-    timeout: float | None
-    concurrency: int | None
-    slo: float | None
-    priority: int | None
-    max_queue_size: int | None
-    max_batch_size: int
-    max_batch_delay: float
-    gpus: int
+        Args:
+            capability: The pairs of the one capability that the class serves.
+            capabilities: Those of several, instead.
+            name: The pool's name, of up to 64 letters, digits and ``_.-``. Default: that of the class.
+            min: How many workers are kept, whatever comes. Default: 0.
+            max: How many there are at most. Default: 1, or ``min`` if that is more.
+            gpus: How many GPUs each worker takes. Default: 0.
+            memory: How much of the machine's memory each worker takes.
+            resources: What else each worker takes, by name: ``{"licences": 1}``.
+            asleep: What a worker keeps of these while it sleeps. Default: its memory.
+            idle_timeout: How long a worker may be idle before it sleeps, if it can, or stops; ``"never"`` is for ever.
+                Default: 5 minutes.
+            start_timeout: How long a worker may take until it is ready. Default: 10 minutes (``--start-timeout``).
+            stop_timeout: How long it may take to stop once it has no request; then it is killed. Default: 5 seconds.
+            min_residence: How long a worker is kept once it is ready, whoever wants its place. Default: 1 second.
+            heartbeat_timeout: How long a worker may be without a sign of life before it is killed; at least 2 seconds.
+                Default: 30 seconds.
+            eviction_cost: How much worse it is to evict a worker of this pool than one of another. Default: 1.
+            pinned: Its workers are neither evicted nor stopped for being idle. Default: no.
+            max_rss: The resident memory at which a worker is killed; 0 is no limit, the default.
+            max_requests: How many requests a worker serves before another takes its place; 0 is no limit, the default.
+            preload: Modules that a fork server imports once, so that workers start faster.
+            stream, idempotent, timeout, concurrency, slo, priority, max_queue_size, max_batch_size, max_batch_delay,
+                inputs, outputs: Of ``handle``, as for :meth:`capability`.
 
-    def check(self, capability: str) -> None:
-        """Raises ValueError for the first one that is out of bounds, TypeError if it is no number."""
-        bounds = {
-            "concurrency": (1, MOST_AT_ONCE),
-            "priority": (1, LOWEST_PRIORITY),
-            "max_queue_size": (1, 2**32 - 1),
-            "max_batch_size": (1, MOST_AT_ONCE),
-            "gpus": (0, MOST_AT_ONCE),
-        }
-        for name, (lowest, highest) in bounds.items():
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool):
-                raise TypeError(f"{name}={value!r} of {capability} is not a whole number")
-            if not lowest <= value <= highest:
-                raise ValueError(f"{name}={value} of {capability} is not between {lowest} and {highest}")
-        for name in ("timeout", "slo", "max_batch_delay"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if not isinstance(value, int | float) or isinstance(value, bool):
-                raise TypeError(f"{name}={value!r} of {capability} is not a number of seconds")
-            positive = value > 0 or (name == "max_batch_delay" and value == 0)
-            if not positive or value > LONGEST_SECONDS:
-                raise ValueError(f"{name}={value} of {capability} is not a positive number of seconds")
-        if self.max_batch_delay and self.max_batch_size == 1:
-            raise ValueError(f"max_batch_delay of {capability} needs a max_batch_size above 1")
+        Raises:
+            CapabilityError: There is no capability, or one that is not allowed, or one that is declared already.
+            TypeError: The class, one of its methods or an option is not what it must be.
+            ValueError: An option is out of bounds, or two do not go together, or the pool's name is taken.
+        """
 
+        def register(worker: W) -> W:
+            from .class_pool import class_pool
 
-def _specs(specs: Iterable[TensorSpec | tuple[str, str, Sequence[int]]], name: str) -> list[TensorSpec]:
-    checked = []
-    for given in specs:
-        try:
-            spec = TensorSpec(*given)
-            shape = [int(dimension) for dimension in spec.shape]
-        except (TypeError, ValueError):
-            raise TypeError(f"handler {name}: {given!r} is not a (name, datatype, shape)") from None
-        if spec.datatype not in DATATYPES:
-            known = ", ".join(DATATYPES)
-            raise ValueError(
-                f"handler {name}: datatype '{spec.datatype}' of '{spec.name}' is unknown; known are {known}"
-            )
-        checked.append(TensorSpec(spec.name, spec.datatype, shape))
-    return checked
+            pool = class_pool(worker, name, capability, capabilities, options)
+            if any(pool.name == other.name for other in self._class_pools):
+                raise ValueError(f"there is a pool '{pool.name}' already; say name= to give this one another name")
+            for handler in pool.handlers:
+                self._check_new(handler.capability, f"pool '{pool.name}'")
+            self._class_pools.append(pool)
+            return worker
+
+        return register
+
+    def _check_new(self, capability: Capability, name: str) -> None:
+        served = [(handler.capability, handler.name) for handler in self._handlers]
+        served += [
+            (handler.capability, f"pool '{pool.name}'") for pool in self._class_pools for handler in pool.handlers
+        ]
+        for other, by in served:
+            if other == capability:
+                raise CapabilityError(f"{capability} is served by {by} already, {name} cannot serve it too")

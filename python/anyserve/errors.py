@@ -10,6 +10,7 @@
         ├── NotFoundError                 no capability matches
         ├── ResourceExhaustedError        too much at once, or too large; may have a `retry_after`
         ├── DeadlineExceededError         the time is up
+        ├── FailedPreconditionError       the server is not in a state for it
         ├── UnavailableError              no server, or the worker died
         ├── UnimplementedError            the server does not know the call
         ├── PermissionDeniedError         not allowed
@@ -22,13 +23,18 @@ exception of a handler answers with INTERNAL.
 
 from __future__ import annotations
 
-import enum
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .status import StatusCode
 
 __all__ = [
     "AnyserveError",
     "CancelledError",
     "CapabilityError",
     "DeadlineExceededError",
+    "FailedPreconditionError",
     "InternalError",
     "InvalidArgumentError",
     "NotFoundError",
@@ -45,25 +51,23 @@ __all__ = [
 ]
 
 
-class StatusCode(enum.IntEnum):
-    """The gRPC status codes (https://github.com/grpc/grpc/blob/master/doc/statuscodes.md)."""
+class _Code:
+    """The ``code`` of a class of errors, looked up when it is asked for.
 
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
+    A worker starts as fast as its imports are, and few ask: ``enum`` can wait.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> StatusCode:
+        from .status import StatusCode
+
+        return StatusCode[self._name]
+
+
+def _code(name: str) -> Any:
+    return _Code(name)
 
 
 class AnyserveError(Exception):
@@ -93,7 +97,7 @@ class ServeError(AnyserveError):
 class RequestError(AnyserveError):
     """A request ended with an error."""
 
-    code: StatusCode = StatusCode.UNKNOWN
+    code: StatusCode = _code("UNKNOWN")
     """The gRPC status code."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -105,65 +109,73 @@ class RequestError(AnyserveError):
 class CancelledError(RequestError):
     """Nobody waits for the answer any longer: the client is gone, or its deadline has passed."""
 
-    code = StatusCode.CANCELLED
+    code = _code("CANCELLED")
 
 
 class InvalidArgumentError(RequestError):
     """The request is malformed."""
 
-    code = StatusCode.INVALID_ARGUMENT
+    code = _code("INVALID_ARGUMENT")
 
 
 class NotFoundError(RequestError):
     """No capability matches."""
 
-    code = StatusCode.NOT_FOUND
+    code = _code("NOT_FOUND")
 
 
 class ResourceExhaustedError(RequestError):
     """Too much at once, or too large."""
 
-    code = StatusCode.RESOURCE_EXHAUSTED
+    code = _code("RESOURCE_EXHAUSTED")
 
 
 class DeadlineExceededError(RequestError, TimeoutError):
     """The time is up."""
 
-    code = StatusCode.DEADLINE_EXCEEDED
+    code = _code("DEADLINE_EXCEEDED")
 
 
 class UnavailableError(RequestError, ConnectionError):
     """No server answers, or the worker died with the request."""
 
-    code = StatusCode.UNAVAILABLE
+    code = _code("UNAVAILABLE")
+
+
+class FailedPreconditionError(RequestError):
+    """The server is not in a state for it."""
+
+    code = _code("FAILED_PRECONDITION")
 
 
 class UnimplementedError(RequestError):
     """The server does not know the call."""
 
-    code = StatusCode.UNIMPLEMENTED
+    code = _code("UNIMPLEMENTED")
 
 
 class PermissionDeniedError(RequestError):
     """Not allowed."""
 
-    code = StatusCode.PERMISSION_DENIED
+    code = _code("PERMISSION_DENIED")
 
 
 class UnauthenticatedError(RequestError):
     """Not known."""
 
-    code = StatusCode.UNAUTHENTICATED
+    code = _code("UNAUTHENTICATED")
 
 
 class InternalError(RequestError):
     """The handler raised, or returned what is no response."""
 
-    code = StatusCode.INTERNAL
+    code = _code("INTERNAL")
 
 
 def from_code(code: int, message: str, retry_after: float | None = None) -> RequestError:
     """The exception for a gRPC status; a code without a class of its own gives a RequestError."""
+    from .status import StatusCode
+
     for kind in RequestError.__subclasses__():
         if kind.code == code:
             return kind(message, retry_after)
@@ -171,3 +183,11 @@ def from_code(code: int, message: str, retry_after: float | None = None) -> Requ
     known = code in StatusCode.__members__.values()
     error.code = StatusCode(code) if known else StatusCode.UNKNOWN
     return error
+
+
+def __getattr__(name: str) -> object:
+    if name != "StatusCode":
+        raise AttributeError(f"module 'anyserve.errors' has no attribute '{name}'")
+    from .status import StatusCode
+
+    return StatusCode

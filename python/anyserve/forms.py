@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from . import signature
+from .record import NamedTuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 __all__ = ["Form", "handler_form"]
 
@@ -24,8 +28,8 @@ def handler_form(function: Callable[..., Any], name: str, *, stream: bool, batch
     Raises:
         TypeError: It does not take the arguments that the options ask for.
     """
-    yields = _is(inspect.isgeneratorfunction, function) or _is(inspect.isasyncgenfunction, function)
-    is_async = _is(inspect.iscoroutinefunction, function) or _is(inspect.isasyncgenfunction, function)
+    yields = signature.yields(function)
+    is_async = signature.is_async(function)
     count = _arguments(function, name, stream=stream, yields=yields)
     if batch:
         if yields:
@@ -41,38 +45,25 @@ def handler_form(function: Callable[..., Any], name: str, *, stream: bool, batch
     return Form("generator" if stream or yields else "unary", is_async, count == 2)
 
 
-def _is(check: Callable[[Any], bool], function: Callable[..., Any]) -> bool:
-    # An object may be called by its class's __call__.
-    return check(function) or check(getattr(function, "__call__", None))  # noqa: B004
-
-
 def _arguments(function: Callable[..., Any], name: str, *, stream: bool, yields: bool) -> int:
     """How many arguments the handler is called with."""
-    signature = inspect.signature(function)
-    fits = [count for count in (1, 2, 3) if _binds(signature, count)]
-    if stream and not yields and 3 in fits:
+    found = signature.read(function)
+    if stream and not yields and found.takes(3):
         return 3
-    if 1 not in fits and 2 not in fits:
+    if not found.takes(1) and not found.takes(2):
         forms = "(request) or (request, context)"
         if stream and not yields:
             forms = f"{forms} or (request, context, stream)"
         hint = ""
-        if 3 in fits:
+        if found.takes(3):
             hint = "; a generator yields its responses" if yields else "; for a stream, declare it with stream=True"
-        raise TypeError(f"handler {name}{signature} must take {forms}{hint}")
-    parameters = list(signature.parameters.values())
-    if len(parameters) == 2 and parameters[1].name == "stream":
-        raise TypeError(f"handler {name}{signature} must take (request, context, stream) to send to a stream")
-    if 1 not in fits:
+        raise TypeError(f"handler {name}{signature.text(function)} must take {forms}{hint}")
+    names = found.names
+    if len(names) == 2 and names[1] == "stream":
+        shown = signature.text(function)
+        raise TypeError(f"handler {name}{shown} must take (request, context, stream) to send to a stream")
+    if not found.takes(1):
         return 2
     # A second parameter that has a default is the handler's own business, unless it is the context by name.
-    takes_context = len(parameters) > 1 and parameters[1].name in ("context", "contexts")
-    return 2 if 2 in fits and takes_context else 1
-
-
-def _binds(signature: inspect.Signature, count: int) -> bool:
-    try:
-        signature.bind(*range(count))
-    except TypeError:
-        return False
-    return True
+    takes_context = len(names) > 1 and names[1] in ("context", "contexts")
+    return 2 if found.takes(2) and takes_context else 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
-from ._core import ModelInferResponse
+    from ._core import ModelInferResponse
 
 __all__ = ["AsyncStream"]
 

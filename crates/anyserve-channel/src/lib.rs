@@ -22,6 +22,9 @@ pub const WORKER_VARIABLE: &str = "ANYSERVE_WORKER";
 /// little-endian. The agent reads it after the worker's death, to know what had not been started.
 pub const CLAIM_FILE_VARIABLE: &str = "ANYSERVE_CLAIM_FILE";
 
+/// The environment variable that holds the indices of the worker's GPUs, such as `0,1`; absent if it has none.
+pub const GPUS_VARIABLE: &str = "ANYSERVE_GPUS";
+
 /// How much larger than the largest message a frame may be: for lengths and padding.
 pub const FRAME_OVERHEAD: u64 = 1 << 20;
 

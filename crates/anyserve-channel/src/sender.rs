@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Buf, Bytes};
 use prost::Message;
+use rustix::net::SendFlags;
 use tokio::net::UnixStream;
 use tokio::sync::Notify;
 
@@ -54,6 +55,28 @@ impl Sender {
         let pieces = frame::encode(message, payload)?;
         self.lock().pieces.extend(pieces);
         Ok(())
+    }
+
+    /// Sends a message if the socket takes it at once and nothing waits before it; else the message is dropped.
+    ///
+    /// Waits for nothing and leaves nothing behind, so that it needs no runtime: neither one that drives the socket nor
+    /// one that has seen that there is room again.
+    pub fn send_or_drop(&self, message: &impl Message) {
+        let Ok(pieces) = frame::encode(message, &[]) else {
+            return;
+        };
+        let mut pending = self.lock();
+        if !pending.pieces.is_empty() {
+            return;
+        }
+        let frame: Bytes = pieces.into_iter().flatten().collect();
+        // As for the other messages, it is the receiver that reports a broken channel.
+        if let Ok(sent) = rustix::net::send(&self.stream, &frame, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            && sent < frame.len()
+        {
+            // The kernel takes a small frame whole or not at all; should it not, the rest must follow.
+            pending.pieces.push_back(frame.slice(sent..));
+        }
     }
 
     /// Writes what was queued, as far as the socket takes it.
@@ -128,5 +151,60 @@ impl Pending {
             written -= piece.len();
             self.pieces.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyserve_proto::worker::{Heartbeat, ToAgent, ToWorker, to_agent};
+
+    use super::*;
+
+    fn beat() -> ToAgent {
+        ToAgent { message: Some(to_agent::Message::Heartbeat(Heartbeat {})) }
+    }
+
+    fn ends() -> (Sender, crate::Receiver<ToAgent>) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (sender, _) = crate::split::<ToWorker>(ours, u64::MAX);
+        (sender, crate::split(theirs, u64::MAX).1)
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_takes_at_once_is_sent() {
+        let (sender, mut receiver) = ends();
+        sender.send_or_drop(&beat());
+        let (message, payload) = receiver.receive().await.unwrap().unwrap();
+        assert_eq!((message, payload.len()), (beat(), 0));
+    }
+
+    #[tokio::test]
+    async fn what_would_have_to_wait_is_dropped() {
+        let (sender, mut receiver) = ends();
+        // Nobody reads: the socket is full long before the last.
+        let sent = 200_000;
+        for _ in 0..sent {
+            sender.send_or_drop(&beat());
+        }
+        assert!(!sender.has_pending());
+        drop(sender);
+        let mut count = 0;
+        while let Some((message, _)) = receiver.receive().await.unwrap() {
+            assert_eq!(message, beat());
+            count += 1;
+        }
+        assert!((1..sent).contains(&count), "{count}");
+    }
+
+    #[tokio::test]
+    async fn what_waits_already_goes_first() {
+        let (sender, mut receiver) = ends();
+        sender.queue(&beat(), &[Bytes::from_static(b"first")]).unwrap();
+        sender.send_or_drop(&beat());
+        sender.flush().await;
+        drop(sender);
+        let (_, payload) = receiver.receive().await.unwrap().unwrap();
+        assert_eq!(payload.as_ref(), b"first");
+        assert!(receiver.receive().await.unwrap().is_none());
     }
 }

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 
 use crate::claims::ClaimFile;
 use crate::lead::{self, Shared};
-use crate::{Worker, WorkerError};
+use crate::{Worker, WorkerError, heartbeat};
 
 pub(crate) fn from_env() -> Result<Worker, WorkerError> {
     let variable = |name| std::env::var_os(name).ok_or(WorkerError::NotAWorker(name));
@@ -38,5 +38,6 @@ pub(crate) fn from_env() -> Result<Worker, WorkerError> {
         .name("anyserve-watch".to_owned())
         .spawn(move || lead::watch(&for_watcher))
         .map(|watcher| shared.set_watcher(watcher.thread().clone()))?;
+    heartbeat::start(Arc::clone(&shared))?;
     Ok(Worker { shared })
 }

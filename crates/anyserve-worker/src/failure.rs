@@ -8,7 +8,7 @@ use anyserve_proto::worker::failure::Kind;
 /// The longest message and the longest traceback that are sent, in bytes.
 const LONGEST_TEXT: usize = 64 * 1024;
 
-fn cut(mut text: String) -> String {
+pub(crate) fn cut(mut text: String) -> String {
     let end = (0..=LONGEST_TEXT.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     text.truncate(end.unwrap_or(0));
     text

@@ -11,7 +11,7 @@
 //! # fn main() -> Result<(), anyserve_worker::WorkerError> {
 //! let worker = Worker::from_env()?;
 //! let pairs = [("type".to_owned(), "ping".to_owned())].into();
-//! worker.ready(vec![Capability { pairs, ..Default::default() }], 1)?;
+//! worker.ready(vec![Capability { pairs, ..Default::default() }], 1, false)?;
 //! while let Some(request) = worker.next() {
 //!     let response = ModelInferResponse { id: request.infer().id.clone(), ..Default::default() };
 //!     request.reply(response, &[]);
@@ -22,11 +22,13 @@
 //!
 //! The thread that asks for the next request reads the channel itself, so that a request is not handed from thread to
 //! thread. While a handler runs long, a watching thread reads in its place, so that recalls and cancellations are
-//! heard. If the agent dies, the worker's process ends at once.
+//! heard. If the agent dies, the worker's process ends at once. A thread of its own lets the agent know every second
+//! that the process is alive.
 
 mod claims;
 mod connect;
 mod failure;
+mod heartbeat;
 mod inbox;
 mod lead;
 mod request;
@@ -37,11 +39,12 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyserve_proto::worker::{Capability, Hello, StartFailed, to_agent};
+use anyserve_proto::worker::{Capability, Declared, DeclaredPool, Hello, Settled, StartFailed, to_agent};
 
 pub use anyserve_proto::worker::failure::Kind as FailureKind;
 pub use failure::Failure;
-pub use inbox::News;
+use inbox::Taken;
+pub use inbox::{News, Order};
 use lead::Shared;
 pub use request::{Answer, Request};
 pub use stream::SendError;
@@ -50,6 +53,15 @@ pub use stream::SendError;
 #[derive(Debug)]
 pub struct Worker {
     shared: Arc<Shared>,
+}
+
+/// What a worker is to do next.
+#[derive(Debug)]
+pub enum Next {
+    /// Answer these requests.
+    Batch(Vec<Request>),
+    /// Carry this out, then say so by [`Worker::settled`].
+    Order(Order),
 }
 
 /// Why a process cannot be a worker.
@@ -74,11 +86,16 @@ impl Worker {
 
     /// Tells the agent that the application is loaded and what it serves, and waits for its answer.
     ///
-    /// `concurrency` is how many batches the process runs at once.
-    pub fn ready(&self, capabilities: Vec<Capability>, concurrency: u32) -> Result<(), WorkerError> {
+    /// `concurrency` is how many batches the process runs at once; `sleeps` says that it carries out [`Order`]s.
+    pub fn ready(
+        &self,
+        capabilities: Vec<Capability>,
+        concurrency: u32,
+        sleeps: bool,
+    ) -> Result<(), WorkerError> {
         let protocol_version = anyserve_proto::WORKER_PROTOCOL_VERSION;
-        self.shared
-            .send(to_agent::Message::Hello(Hello { protocol_version, capabilities, concurrency }), &[]);
+        let hello = Hello { protocol_version, capabilities, concurrency, sleeps };
+        self.shared.send(to_agent::Message::Hello(hello), &[]);
         let welcomed = |inbox: &mut inbox::State| inbox.is_welcome().then_some(());
         self.shared.wait_for_work(welcomed).ok_or(WorkerError::Stopped)
     }
@@ -88,29 +105,59 @@ impl Worker {
         self.shared.send(to_agent::Message::StartFailed(StartFailed { message, traceback }), &[]);
     }
 
+    /// Tells the agent what the application declares, instead of [`Self::ready`]; the process should end now.
+    pub fn declare(&self, pools: Vec<DeclaredPool>) {
+        let protocol_version = anyserve_proto::WORKER_PROTOCOL_VERSION;
+        self.shared.send(to_agent::Message::Declared(Declared { protocol_version, pools }), &[]);
+    }
+
     /// Waits for the next request; none once the agent wants the worker to stop.
     ///
-    /// Requests of a capability with `max_batch_size` come one by one too.
+    /// Requests of a capability with `max_batch_size` come one by one too. An order, which is only given to a worker
+    /// that [said so](Self::ready), is taken for carried out: there is nothing to do.
     pub fn next(&self) -> Option<Request> {
-        let take = |inbox: &mut inbox::State| {
-            let mut batch = inbox.take()?.into_iter();
-            let first = batch.next();
-            inbox.put_back(batch.collect());
-            first
+        let take = |inbox: &mut inbox::State| match inbox.take()? {
+            Taken::Order(_) => Some(None),
+            Taken::Batch(batch) => {
+                let mut batch = batch.into_iter();
+                let first = batch.next();
+                inbox.put_back(batch.collect());
+                Some(first)
+            }
         };
-        self.shared.wait_for_work(take).map(|assigned| self.request(assigned))
+        loop {
+            if let Some(assigned) = self.shared.wait_for_work(take)? {
+                return Some(self.request(assigned));
+            }
+            self.settled(Ok(()));
+        }
     }
 
-    /// Waits for the next batch: one request, or as many as the capability's `max_batch_size` allows; none once the
-    /// agent wants the worker to stop.
-    pub fn next_batch(&self) -> Option<Vec<Request>> {
-        self.shared.wait_for_work(inbox::State::take).map(|batch| self.requests(batch))
+    /// Waits for the next batch: one request, or as many as the capability's `max_batch_size` allows; or for an order
+    /// of the agent, which exactly one of the threads that wait gets. None once the agent wants the worker to stop.
+    pub fn next_batch(&self) -> Option<Next> {
+        let taken = self.shared.wait_for_work(inbox::State::take)?;
+        Some(match taken {
+            Taken::Batch(batch) => Next::Batch(self.requests(batch)),
+            Taken::Order(order) => Next::Order(order),
+        })
     }
 
-    /// The next batch if one is there already.
+    /// The next batch if one is there already. Leaves orders to [`Self::next_batch`] or [`Self::drain`].
     pub fn try_next_batch(&self) -> Option<Vec<Request>> {
-        let batch = self.shared.inbox.lock().take()?;
+        let batch = self.shared.inbox.lock().take_batch()?;
         Some(self.requests(batch))
+    }
+
+    /// Tells the agent that its last order was carried out; or why not, as a message and a traceback, which may be
+    /// empty. Until then it sends nothing new.
+    pub fn settled(&self, outcome: Result<(), (String, String)>) {
+        let settled = outcome.err().map(|(message, traceback)| Settled {
+            // The empty message says that nothing failed.
+            error: if message.is_empty() { "(no message)".to_owned() } else { failure::cut(message) },
+            traceback: failure::cut(traceback),
+        });
+        self.shared.send(to_agent::Message::Settled(settled.unwrap_or_default()), &[]);
     }
 
     /// From now on an event loop brings the messages of the agent in, by [`Self::drain`]. Returns the socket that
@@ -120,8 +167,8 @@ impl Worker {
         self.shared.socket()
     }
 
-    /// Brings in what has arrived, without waiting; returns what changed for requests that handlers have. Batches then
-    /// wait for [`Self::try_next_batch`].
+    /// Brings in what has arrived, without waiting; returns what changed for requests that handlers have, and the
+    /// agent's order. Batches then wait for [`Self::try_next_batch`].
     pub fn drain(&self) -> News {
         self.shared.drain();
         self.shared.inbox.lock().take_news()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 
 __all__ = ["end_process"]
 
@@ -16,6 +15,9 @@ def end_process(error: BaseException) -> None:
         if isinstance(error.code, str):
             print(error.code, file=sys.stderr)
     else:
+        # Seldom needed, and slow to import.
+        import traceback
+
         traceback.print_exception(error)
         code = 1
     sys.stdout.flush()

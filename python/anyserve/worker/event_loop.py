@@ -10,20 +10,33 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 from .. import _core
-from ..errors import ResourceExhaustedError
+from ..errors import ResourceExhaustedError, TargetError
+from ..pool import DeclaredPool
 from ..stream import AsyncStream
 from .ending import end_process
+from .lifecycle import Lifecycle
 
 __all__ = ["serve"]
 
 
-def serve(worker: _core.Worker, concurrency: int) -> None:
-    """Serves up to ``concurrency`` batches at once, until the agent says stop."""
+def serve(worker: _core.Worker, pool: DeclaredPool) -> None:
+    """Serves until the agent says stop.
+
+    Raises:
+        TargetError: The pool's class could not be started.
+    """
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
+    life = Lifecycle(worker, pool)
     try:
-        loop.run_until_complete(_Loop(worker, concurrency).serve())
+        handlers = loop.run_until_complete(life.start())
+        concurrency = worker.ready(handlers, pool.sleeps)
+        if concurrency is not None:
+            loop.run_until_complete(_Loop(worker, life, concurrency).serve())
+        loop.run_until_complete(life.stop())
         loop.run_until_complete(loop.shutdown_asyncgens())
+    except TargetError:
+        raise
     except BaseException as error:
         # At once, and not by asyncio.run, which cancels what else runs: that is lost with the process, and may be
         # retried. Handlers on threads could hold the process up for as long as they like.
@@ -31,8 +44,9 @@ def serve(worker: _core.Worker, concurrency: int) -> None:
 
 
 class _Loop:
-    def __init__(self, worker: _core.Worker, concurrency: int) -> None:
+    def __init__(self, worker: _core.Worker, life: Lifecycle, concurrency: int) -> None:
         self._worker = worker
+        self._life = life
         self._concurrency = self._free = concurrency
         self._threads = ThreadPoolExecutor(concurrency, thread_name_prefix="handler")
         self._loop: asyncio.AbstractEventLoop
@@ -41,6 +55,8 @@ class _Loop:
         # Streams that wait for their clients.
         self._closed_windows: dict[int, asyncio.Future[None]] = {}
         self._stopping = False
+        # Carries out an order of the agent.
+        self._settling: asyncio.Task[None] | None = None
         # More may have arrived than could be started.
         self._more = False
         self._stopped: asyncio.Future[None]
@@ -56,7 +72,7 @@ class _Loop:
 
     def _drain(self) -> None:
         """Brings in what has arrived: all of it by one wake-up."""
-        works, cancelled, opened, self._stopping = self._worker.drain(self._free)
+        works, cancelled, opened, level, self._stopping = self._worker.drain(self._free)
         # Whoever is done first looks for the rest.
         self._more = len(works) == self._free
         for request in opened:
@@ -67,8 +83,20 @@ class _Loop:
             self._cancel(request)
         for work in works:
             self._start(work)
+        if level is not None:
+            self._settling = self._loop.create_task(self._settle(level))
         if self._stopping:
             self._stop_if_done()
+
+    async def _settle(self, level: int) -> None:
+        try:
+            await self._life.carry_out(level)
+        except BaseException as error:
+            end_process(error)
+        finally:
+            self._settling = None
+            if self._stopping:
+                self._stop_if_done()
 
     def _start(self, work: _core.Work) -> None:
         self._free -= 1
@@ -151,5 +179,5 @@ class _Loop:
             self._stop_if_done()
 
     def _stop_if_done(self) -> None:
-        if self._free == self._concurrency and not self._stopped.done():
+        if self._free == self._concurrency and self._settling is None and not self._stopped.done():
             self._stopped.set_result(None)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import importlib
 import os
-import traceback
-from collections.abc import Callable
-from types import ModuleType
-from typing import Any
 
 from ..app import AnyServe
 from ..errors import TargetError
+from .failures import failed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+    from typing import Any
 
 __all__ = ["load"]
 
-# Where frames come from that are not the user's: this package, and the import system.
-_NOT_THE_USERS = (os.path.dirname(os.path.dirname(__file__)) + os.sep, importlib.__file__, "<frozen importlib")
 
-
-def load(target: str, *, factory: bool) -> AnyServe:
-    """Imports the application that ``target`` names, or calls the factory that it names.
+def load(target: str, *, factory: bool, arguments: Mapping[str, Any] | None = None) -> AnyServe:
+    """Imports the application that ``target`` names, or calls the factory that it names with these keywords.
 
     Raises:
         TargetError: It is not there, it is something else, or the user's code raised; then with its traceback.
@@ -32,13 +32,16 @@ def load(target: str, *, factory: bool) -> AnyServe:
     if factory:
         if not callable(found):
             raise TargetError(f"'{target}' is a {type(found).__name__}; --factory needs a function that makes the app")
-        found = _run(found, f"the factory '{target}'")
+        found = _call(found, target, arguments or {})
     if not isinstance(found, AnyServe):
         made = "made" if factory else "is"
         hint = "; to call it in each worker, add --factory" if not factory and callable(found) else ""
         raise TargetError(f"'{target}' {made} a {type(found).__name__}, not an AnyServe application{hint}")
-    if not found.handlers:
-        raise TargetError(f"the application '{target}' serves no capability; declare one with @app.capability(...)")
+    if not found.pools:
+        raise TargetError(
+            f"the application '{target}' serves no capability; declare one with @app.capability(...) or "
+            "@app.worker(...)"
+        )
     return found
 
 
@@ -49,9 +52,9 @@ def _import(name: str) -> ModuleType:
         # The module itself, or a package around it; anything else is an import inside the user's code.
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise TargetError(f"there is no module '{error.name}' in {os.getcwd()} or on the Python path") from None
-        raise _failed(f"importing '{name}'", error) from None
+        raise failed(f"importing '{name}'", error) from None
     except BaseException as error:
-        raise _failed(f"importing '{name}'", error) from None
+        raise failed(f"importing '{name}'", error) from None
 
 
 def _attribute(module: ModuleType, attribute: str) -> Any:
@@ -65,23 +68,20 @@ def _attribute(module: ModuleType, attribute: str) -> Any:
     return found
 
 
-def _run(function: Callable[[], Any], what: str) -> Any:
+def _call(factory: Callable[..., Any], target: str, arguments: Mapping[str, Any]) -> Any:
     try:
-        return function()
+        return factory(**arguments)
     except BaseException as error:
-        raise _failed(what, error) from None
+        # Raised by the call itself: nothing of the factory has run.
+        if isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None:
+            raise TargetError(f"the factory '{target}' cannot be called so: {error}{_takes(factory)}") from None
+        raise failed(f"the factory '{target}'", error) from None
 
 
-def _failed(what: str, error: BaseException) -> TargetError:
-    lines = traceback.TracebackException.from_exception(error, compact=True)
-    _drop_own_frames(lines)
-    return TargetError(f"{what} raised {type(error).__name__}: {error}", "".join(lines.format()))
+def _takes(factory: Callable[..., Any]) -> str:
+    from .. import signature
 
-
-def _drop_own_frames(error: traceback.TracebackException) -> None:
-    """Leaves the user's own frames: not ours, not those of the import system."""
-    user = [frame for frame in error.stack if not frame.filename.startswith(_NOT_THE_USERS)]
-    error.stack[:] = user
-    for chained in (error.__cause__, error.__context__):
-        if chained is not None:
-            _drop_own_frames(chained)
+    try:
+        return f"; it takes {signature.text(factory)}"
+    except (TypeError, ValueError):
+        return ""

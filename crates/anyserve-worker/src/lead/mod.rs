@@ -4,28 +4,22 @@
 //! wake-up, which is most of what a small request costs. While all threads are in handlers nobody would read, so a
 //! watcher looks every few milliseconds, and leads for as long as the handlers take.
 
+mod watch;
+
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyserve_channel::{ChannelError, Receiver, Sender, split_payload};
-use anyserve_proto::worker::{Returned, ToAgent, ToWorker, to_agent, to_worker};
+use anyserve_proto::worker::{Heartbeat, Returned, ToAgent, ToWorker, to_agent, to_worker};
 use bytes::Bytes;
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::claims::ClaimFile;
-use crate::inbox::{Assigned, Inbox, State};
-
-/// How often the watcher looks whether a handler has been running since the last time.
-const WATCH_PERIOD: Duration = Duration::from_millis(2);
-
-/// How long the watcher reads before it looks whether a handler has ended.
-const LEAD_PERIOD: Duration = Duration::from_millis(10);
-
-/// After so many looks that found the worker idle, the watcher sleeps until there is work.
-const IDLE_LOOKS: u32 = 50;
+use crate::inbox::{Assigned, Inbox, Order, State};
+pub(crate) use watch::watch;
 
 /// What the threads of a worker share.
 #[derive(Debug)]
@@ -93,6 +87,12 @@ impl Shared {
         if self.sender.has_pending() {
             self.runtime.block_on(self.sender.flush());
         }
+    }
+
+    /// Sends a sign of life, unless other messages wait to be sent: they are one too.
+    pub(crate) fn beat(&self) {
+        let message = ToAgent { message: Some(to_agent::Message::Heartbeat(Heartbeat {})) };
+        self.sender.send_or_drop(&message);
     }
 
     /// The socket to watch for an event loop that calls [`Self::drain`].
@@ -253,6 +253,9 @@ impl Shared {
                 }
             }
             to_worker::Message::Consumed(consumed) => self.inbox.consumed(&consumed),
+            // A level that is not said is the light one.
+            to_worker::Message::Sleep(sleep) => self.inbox.order(Order::Sleep { level: sleep.level.max(1) }),
+            to_worker::Message::Wake(_) => self.inbox.order(Order::Wake),
             to_worker::Message::Stop(_) => self.inbox.stop(),
         }
         Ok(())
@@ -262,43 +265,4 @@ impl Shared {
 /// The agent is gone: nobody is left to answer to, and a handler may hold this process for as long as it likes.
 fn end_process() {
     let _ = kill_process(getpid(), Signal::KILL);
-}
-
-/// Leads while handlers run long; runs for as long as the process.
-pub(crate) fn watch(shared: &Shared) {
-    let (mut seen, mut idle_looks) = (0, 0);
-    while !shared.lent.load(Ordering::SeqCst) {
-        std::thread::sleep(WATCH_PERIOD);
-        let progress = shared.progress.load(Ordering::Relaxed);
-        if shared.idle.load(Ordering::Relaxed) {
-            idle_looks += 1;
-        } else {
-            idle_looks = 0;
-            if progress == seen {
-                lead_for_a_while(shared);
-            }
-        }
-        seen = progress;
-        if idle_looks == IDLE_LOOKS {
-            idle_looks = 0;
-            shared.watcher_sleeps.store(true, Ordering::SeqCst);
-            if shared.progress.load(Ordering::SeqCst) == seen {
-                std::thread::park();
-            }
-            shared.watcher_sleeps.store(false, Ordering::SeqCst);
-        }
-    }
-}
-
-/// Reads the channel until a thread waits for work.
-fn lead_for_a_while(shared: &Shared) {
-    let mut receiver = shared.receiver.lock().unwrap_or_else(PoisonError::into_inner);
-    while !shared.inbox.has_waiter() && !shared.lent.load(Ordering::SeqCst) {
-        let period = async { tokio::time::timeout(LEAD_PERIOD, shared.receive(&mut receiver)).await };
-        // Out of time just means another look.
-        let _ = shared.runtime.block_on(period);
-    }
-    drop(receiver);
-    shared.inbox.share();
-    shared.inbox.hand_over();
 }

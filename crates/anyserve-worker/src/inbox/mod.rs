@@ -1,23 +1,16 @@
 //! What the agent assigned and no handler has taken yet, and what is known of what handlers have taken.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+mod state;
 
-use anyserve_proto::worker::{Assign, Consumed, Welcome};
-use bytes::Bytes;
+use std::sync::atomic::Ordering;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use crate::window::{Limits, Window};
+use anyserve_proto::worker::{Consumed, Welcome};
 
-/// An assignment as it arrived.
-#[derive(Debug)]
-pub(crate) struct Assigned {
-    pub(crate) assign: Assign,
-    pub(crate) inputs: Vec<Bytes>,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) cancelled: Arc<AtomicBool>,
-}
+use crate::window::Limits;
+pub(crate) use state::{Assigned, State, Taken};
+pub use state::{News, Order};
 
 /// What arrived and is not dealt with yet.
 #[derive(Debug, Default)]
@@ -27,49 +20,6 @@ pub(crate) struct Inbox {
     work: Condvar,
     /// For threads that wait until they may send.
     windows: Condvar,
-}
-
-/// The batches in order, and the word to stop.
-#[derive(Debug, Default)]
-pub(crate) struct State {
-    unstarted: VecDeque<Vec<Assigned>>,
-    /// A batch of which more requests are to come.
-    incomplete: Vec<Assigned>,
-    /// What handlers have taken and not yet answered.
-    running: HashMap<u64, Running>,
-    /// What the agent allows, once it has answered the hello.
-    limits: Option<Limits>,
-    /// Running requests that changed, once an event loop looks at them.
-    news: Option<News>,
-    stopping: bool,
-    /// Threads that wait for the leader to bring work, and those that wait until they may send.
-    waiting_for_work: usize,
-    waiting_for_window: usize,
-}
-
-/// Running requests that changed since the last look.
-#[derive(Debug, Default)]
-pub struct News {
-    /// Nobody waits for these any longer.
-    pub cancelled: Vec<u64>,
-    /// The windows of these streams opened.
-    pub opened: Vec<u64>,
-}
-
-/// A request with a handler.
-#[derive(Debug)]
-struct Running {
-    cancelled: Arc<AtomicBool>,
-    window: Window,
-    /// How often the window was opened.
-    openings: u64,
-}
-
-impl Assigned {
-    pub(crate) fn new(assign: Assign, inputs: Vec<Bytes>) -> Self {
-        let deadline = assign.timeout_us.map(|left| Instant::now() + Duration::from_micros(left));
-        Self { assign, inputs, deadline, cancelled: Arc::default() }
-    }
 }
 
 impl Inbox {
@@ -106,7 +56,8 @@ impl Inbox {
     /// Wakes as many threads as there is work for.
     pub(crate) fn share(&self) {
         let state = self.lock();
-        for _ in 0..state.unstarted.len().min(state.waiting_for_work) {
+        let work = state.unstarted.len() + usize::from(state.order.is_some());
+        for _ in 0..work.min(state.waiting_for_work) {
             self.work.notify_one();
         }
     }
@@ -179,6 +130,11 @@ impl Inbox {
         }
     }
 
+    /// The agent wants something of the worker; [`Self::share`] wakes the thread that does it.
+    pub(crate) fn order(&self, order: Order) {
+        self.lock().order = Some(order);
+    }
+
     pub(crate) fn stop(&self) {
         self.lock().stopping = true;
         self.work.notify_all();
@@ -195,55 +151,5 @@ impl Inbox {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Takes the next batch.
-    pub(crate) fn take(&mut self) -> Option<Vec<Assigned>> {
-        let batch = self.unstarted.pop_front()?;
-        for assigned in &batch {
-            let cancelled = Arc::clone(&assigned.cancelled);
-            let running = Running { cancelled, window: Window::default(), openings: 0 };
-            self.running.insert(assigned.assign.request, running);
-        }
-        Some(batch)
-    }
-
-    /// Puts back what was taken too much.
-    pub(crate) fn put_back(&mut self, batch: Vec<Assigned>) {
-        for assigned in &batch {
-            self.running.remove(&assigned.assign.request);
-        }
-        if !batch.is_empty() {
-            self.unstarted.push_front(batch);
-        }
-    }
-
-    /// Counts a response of `bytes` bytes towards the request's window; false if there is no room for it.
-    pub(crate) fn claim_window(&mut self, request: u64, bytes: u64) -> bool {
-        let limits = self.limits.unwrap_or_default();
-        // What is not running has no window to keep.
-        self.running.get_mut(&request).is_none_or(|running| running.window.claim(bytes, &limits))
-    }
-
-    /// How often the window of a request was opened.
-    pub(crate) fn window_openings(&self, request: u64) -> u64 {
-        self.running.get(&request).map_or(0, |running| running.openings)
-    }
-
-    /// What changed for running requests since the last look.
-    pub(crate) fn take_news(&mut self) -> News {
-        self.news.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    /// True once the agent has answered the hello.
-    pub(crate) fn is_welcome(&self) -> bool {
-        self.limits.is_some()
-    }
-
-    /// True once the agent wants the worker to stop.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping
     }
 }
