@@ -5,20 +5,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyserve_core::Capability;
-use anyserve_proto::inference::grpc_inference_service_server::SERVICE_NAME;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic_health::ServingStatus;
-use tonic_health::server::{HealthReporter, HealthService};
 
+use crate::admin::{AdminServer, AdminService};
 use crate::config::{AgentConfig, Metrics};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
+use crate::fleet::Fleet;
+use crate::health::Health;
 use crate::ingress::{Edge, Server};
 use crate::listen::listen;
 use crate::telemetry::MetricsServer;
-use crate::worker::{SlotEvent, Supervisor};
 
 /// How long the last responses may take to leave after the last request ended.
 const LAST_RESPONSES: Duration = Duration::from_secs(2);
@@ -30,6 +28,7 @@ pub struct Agent {
     address: SocketAddr,
     listener: TcpListener,
     metrics: Option<(TcpListener, SocketAddr)>,
+    admin: Option<AdminServer>,
 }
 
 /// What an agent serves, once all its workers are ready.
@@ -41,6 +40,8 @@ pub struct Served {
     pub metrics: Option<SocketAddr>,
     /// How many workers are ready.
     pub workers: usize,
+    /// The names of the pools.
+    pub pools: Vec<String>,
     /// What they serve.
     pub capabilities: Vec<Capability>,
 }
@@ -66,7 +67,9 @@ impl Agent {
                 Err(_) => Some(listen((address.ip(), 0).into()).await?),
             },
         };
-        Ok(Self { config, address, listener, metrics })
+        let admin = config.admin_folder.as_deref();
+        let admin = admin.map(|folder| AdminServer::bind(folder, address.port())).transpose()?;
+        Ok(Self { config, address, listener, metrics, admin })
     }
 
     /// Where it listens.
@@ -78,18 +81,19 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener, metrics } = self;
+        let Self { config, address, listener, metrics, admin } = self;
         let dispatcher = Arc::new(Dispatcher::new(&config));
-        let health = HealthReporter::new();
-        let edge = Edge::new(Arc::clone(&dispatcher), HealthService::from_health_reporter(health.clone()));
-        let server = Server::new(edge);
+        let health = Health::new();
         let metrics_address = metrics.as_ref().map(|&(_, address)| address);
         let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
-        let supervisor = Supervisor::new(config.clone(), Arc::clone(&dispatcher));
-        let events = supervisor.start();
+        let fleet = Fleet::new(&config, Arc::clone(&dispatcher));
+        let edge = Edge::new(Arc::clone(&dispatcher), health.service());
+        let server = Server::new(edge);
+        let operators =
+            AdminService { dispatcher: Arc::clone(&dispatcher), fleet: Arc::clone(&fleet), address };
         let serve = async {
             tokio::select! {
-                ready = wait_until_ready(events) => ready?,
+                ready = fleet.boot(config.fleet.clone()) => ready?,
                 () = shutdown.drain.cancelled() => {
                     // Some workers may be serving already.
                     drain(&dispatcher, config.drain_timeout).await;
@@ -97,9 +101,10 @@ impl Agent {
                 }
             }
             // Whoever hears that the agent is ready finds it so.
-            set_health(&health, &dispatcher).await;
-            let capabilities = dispatcher.capabilities();
-            on_ready(Served { address, metrics: metrics_address, workers: config.workers, capabilities });
+            health.tell(&dispatcher).await;
+            let (capabilities, pools) = (dispatcher.capabilities(), dispatcher.pool_names());
+            let workers = dispatcher.ready_workers();
+            on_ready(Served { address, metrics: metrics_address, workers, pools, capabilities });
             shutdown.drain.cancelled().await;
             drain(&dispatcher, config.drain_timeout).await;
             Ok(())
@@ -109,20 +114,25 @@ impl Agent {
             () = shutdown.now.cancelled() => Ok(()),
             () = server.run(listener) => Ok(()),
             () = dispatcher.run_ticker() => Ok(()),
+            () = fleet.run() => Ok(()),
+            () = fleet.reload_when_told() => Ok(()),
             () = serve_metrics(metrics.as_ref()) => Ok(()),
-            () = report_health(&dispatcher, &health) => Ok(()),
+            () = serve_operators(admin.as_ref(), operators) => Ok(()),
+            () = health.follow(&dispatcher) => Ok(()),
         };
+        // Another agent may have the port from now on.
+        drop(admin);
         dispatcher.drain();
         let left = dispatcher.abandon();
         for request in &left {
             tracing::warn!("{request} was cut off by the shutdown");
         }
-        close_health(health).await;
+        health.close().await;
         server.stop(LAST_RESPONSES).await;
         if !left.is_empty() {
             shutdown.now.cancel();
         }
-        supervisor.stop(&shutdown.now).await;
+        fleet.stop(&shutdown.now).await;
         result
     }
 }
@@ -135,14 +145,12 @@ async fn serve_metrics(server: Option<&MetricsServer>) {
     }
 }
 
-/// Waits until every slot has a ready worker, or one of them gives up.
-async fn wait_until_ready(mut events: mpsc::Receiver<SlotEvent>) -> Result<(), Error> {
-    while let Some(event) = events.recv().await {
-        if let SlotEvent::Failed(exit) = event {
-            return Err(Error::WorkerStart(exit));
-        }
+/// Serves the operators' calls, if they are served, for as long as it is polled.
+async fn serve_operators(server: Option<&AdminServer>, service: AdminService) {
+    match server {
+        Some(server) => server.run(service).await,
+        None => std::future::pending().await,
     }
-    Ok(())
 }
 
 /// Refuses new requests and waits for the others, for at most `limit`.
@@ -152,33 +160,5 @@ async fn drain(dispatcher: &Dispatcher, limit: Duration) {
         tracing::warn!(
             "requests were still running {limit:?} after the agent was told to stop (--drain-timeout)"
         );
-    }
-}
-
-/// Tells those who watch the agent's health that it stops, and ends their streams.
-async fn close_health(mut health: HealthReporter) {
-    for service in ["", SERVICE_NAME] {
-        health.set_service_status(service, ServingStatus::NotServing).await;
-        health.clear_service_status(service).await;
-    }
-}
-
-/// Keeps `grpc.health.v1` true to whether a worker is ready.
-async fn report_health(dispatcher: &Dispatcher, health: &HealthReporter) {
-    let mut readiness = dispatcher.readiness();
-    loop {
-        readiness.mark_unchanged();
-        set_health(health, dispatcher).await;
-        if readiness.changed().await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn set_health(health: &HealthReporter, dispatcher: &Dispatcher) {
-    let ready = *dispatcher.readiness().borrow() > 0;
-    let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
-    for service in ["", SERVICE_NAME] {
-        health.set_service_status(service, status).await;
     }
 }

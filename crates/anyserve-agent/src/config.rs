@@ -1,18 +1,26 @@
 //! What an agent is told at its start; validated by whoever makes it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use anyserve_core::Capability;
+use anyserve_proto::worker::PoolOptions;
+use tokio::sync::Notify;
 
 /// The settings of an agent.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
-    /// What starts a worker.
-    pub command: WorkerCommand,
-    /// How many workers it keeps.
-    pub workers: usize,
+    /// What it serves.
+    pub fleet: FleetConfig,
+    /// Where that comes from, for an agent that can be told to read it again.
+    pub reload: Option<Reload>,
     /// The largest request or response, in bytes.
     pub max_message_size: usize,
     /// How many requests may wait.
@@ -23,12 +31,86 @@ pub struct AgentConfig {
     pub stream_stall_timeout: Duration,
     /// Where the metrics are served.
     pub metrics: Metrics,
-    /// How long a worker may take until it is ready.
+    /// The folder of the socket by which the agent is steered, `PORT.sock`; none for an agent without one.
+    pub admin_folder: Option<PathBuf>,
+    /// Where is kept what workers said they serve, so that their pools need no worker to be known the next time.
+    pub memory_folder: Option<PathBuf>,
+    /// Whether clients may load and unload by KServe's repository calls.
+    pub model_control: bool,
+    /// How long a worker may take until it is ready, unless its pool says.
     pub start_timeout: Duration,
     /// How long requests may go on after the agent was told to stop.
     pub drain_timeout: Duration,
     /// Whether a handler's traceback is sent to the client.
     pub debug: bool,
+}
+
+/// The pools, and what there is for them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FleetConfig {
+    /// The GPUs, by index.
+    pub gpus: Vec<u32>,
+    /// How much there is of each named resource; `memory` is in bytes.
+    pub amounts: BTreeMap<String, u64>,
+    /// The pools.
+    pub pools: Vec<PoolConfig>,
+}
+
+/// A set of identical workers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolConfig {
+    /// Its name, by which it is steered.
+    pub name: String,
+    /// What starts a worker.
+    pub command: WorkerCommand,
+    /// What it serves, if that is known; a worker that serves something else is refused.
+    pub capabilities: Vec<Capability>,
+    /// How the rest is found out.
+    pub learn: Learn,
+    /// How its workers are run; this goes before what the application declares.
+    pub options: PoolOptions,
+}
+
+/// How it is found out what a pool serves, and what its application declares.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Learn {
+    /// From a worker. If none has to be kept, and none is remembered, one is started to find out.
+    FromWorker {
+        /// What workers said is kept for the next time.
+        remember: bool,
+    },
+    /// Without a worker: this command says what the application declares, and ends.
+    FromDeclaration {
+        /// The command.
+        describe: WorkerCommand,
+        /// Which of the application's pools it is; none for the only one.
+        pool: Option<String>,
+    },
+    /// From a worker, which may say instead that the application has several pools. Each of them is then started by the
+    /// same command with `--pool NAME` behind it.
+    FromApplication,
+}
+
+/// A program that speaks the worker's end of the control channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct WorkerCommand {
+    /// The program.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Its environment, beside the agent's own.
+    pub env: BTreeMap<OsString, OsString>,
+}
+
+/// How an agent reads its configuration again.
+#[derive(Clone)]
+pub struct Reload {
+    /// Reads it; an error says what was wrong with it.
+    pub read: Arc<dyn Fn() -> Result<FleetConfig, String> + Send + Sync>,
+    /// Every pool is replaced, because its code may have changed; else only those whose configuration has.
+    pub all: bool,
+    /// Tells the agent to do so.
+    pub trigger: Arc<Notify>,
 }
 
 /// Where metrics are served.
@@ -42,30 +124,73 @@ pub enum Metrics {
     Near(SocketAddr),
 }
 
-/// A program that speaks the worker's end of the control channel.
-#[derive(Clone, Debug)]
-pub struct WorkerCommand {
-    /// The program.
-    pub program: OsString,
-    /// Its arguments.
-    pub args: Vec<OsString>,
-}
-
 impl AgentConfig {
-    /// The usual settings for that command.
-    pub fn new(address: SocketAddr, command: WorkerCommand) -> Self {
+    /// The usual settings.
+    pub fn new(address: SocketAddr, fleet: FleetConfig) -> Self {
         Self {
             address,
-            command,
-            workers: 1,
+            fleet,
+            reload: None,
             max_message_size: 64 << 20,
             max_queue_size: 10_000,
             max_queue_bytes: 1 << 30,
             stream_stall_timeout: Duration::from_secs(60),
             metrics: Metrics::Off,
+            admin_folder: None,
+            memory_folder: None,
+            model_control: true,
             start_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
             debug: false,
         }
+    }
+}
+
+impl FleetConfig {
+    /// One pool of so many workers.
+    pub fn of(command: WorkerCommand, workers: u32) -> Self {
+        let options = PoolOptions { min: Some(workers), max: Some(workers), ..Default::default() };
+        let pools = vec![PoolConfig { options, ..PoolConfig::new("default", command) }];
+        Self { pools, ..Self::default() }
+    }
+}
+
+impl PoolConfig {
+    /// A pool of which nothing else is known.
+    pub fn new(name: impl Into<String>, command: WorkerCommand) -> Self {
+        Self {
+            name: name.into(),
+            command,
+            capabilities: Vec::new(),
+            learn: Learn::FromApplication,
+            options: PoolOptions::default(),
+        }
+    }
+}
+
+impl WorkerCommand {
+    /// A program with these arguments.
+    pub fn new(program: impl Into<OsString>, args: impl IntoIterator<Item = OsString>) -> Self {
+        Self { program: program.into(), args: args.into_iter().collect(), env: BTreeMap::new() }
+    }
+
+    /// The same for one pool of the application.
+    pub(crate) fn for_pool(&self, name: &str) -> Self {
+        let mut command = self.clone();
+        command.args.extend(["--pool".into(), name.into()]);
+        command
+    }
+
+    /// The same to say what the application declares, and to end.
+    pub(crate) fn describing(&self) -> Self {
+        let mut command = self.clone();
+        command.args.push("--describe".into());
+        command
+    }
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reload")
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use crate::fleet::FUNCTIONS;
 use crate::worker::WorkerExit;
 
 /// Why an agent did not start, or stopped.
@@ -16,7 +17,28 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A worker ended before it was ready for the first time.
+    /// A pool cannot be served here.
     #[error("{0}")]
-    WorkerStart(WorkerExit),
+    Pool(String),
+    /// The socket by which the agent is steered could not be opened.
+    #[error("cannot open the control socket {path}: {source}")]
+    Admin {
+        /// Where it should be.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A worker ended before it was ready for the first time.
+    #[error("{}{exit}", in_pool(pool))]
+    WorkerStart {
+        /// Its pool.
+        pool: String,
+        /// How it ended.
+        exit: WorkerExit,
+    },
+}
+
+/// Names the pool, if it has a name that somebody gave it.
+fn in_pool(pool: &str) -> String {
+    if pool == FUNCTIONS { String::new() } else { format!("pool '{pool}': ") }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyserve_core::scheduler::{Rejection, RequestId};
-use anyserve_core::{CapabilityError, Catalog, Query};
+use anyserve_core::{Capability, CapabilityError, Catalog, Query};
 use anyserve_proto::inference::ModelInferRequest;
 use anyserve_proto::tensor::RequestError;
 use anyserve_proto::worker::failure::Kind;
@@ -47,6 +47,16 @@ pub(crate) enum Failure {
     WorkerLost(String),
     #[error("{message}")]
     Handler { kind: Kind, message: String, retry_after: Option<Duration> },
+    #[error("pool '{pool}' cannot start a worker, and tries again in {again_in:?}: {failure}")]
+    PoolFailed { pool: String, failure: String, again_in: Duration },
+    #[error("pool '{pool}' goes, and cannot start a worker for what still waits: {failure}")]
+    PoolGone { pool: String, failure: String },
+    #[error("pool '{0}' was drained, and takes no requests until it is scaled or loaded")]
+    PoolDrained(String),
+    #[error("nothing serves the request any more, as it was sent; served here, some as streams only: {0}")]
+    NoLongerServed(String),
+    #[error("clients may not load or unload here (--no-model-control)")]
+    NoModelControl,
     #[error("the server is shutting down")]
     Draining,
     #[error("the server is starting: no worker is ready yet")]
@@ -65,9 +75,7 @@ impl Failure {
         let reason = rejection.to_string();
         match rejection {
             Rejection::NoMatch => Self::NoMatch(catalog.explain_no_match(query)),
-            Rejection::StreamOnly(capability) => Self::StreamOnly(format!(
-                "{capability} streams its responses: call it by ModelStreamInfer (client.stream), not ModelInfer"
-            )),
+            Rejection::StreamOnly(capability) => Self::stream_only(&capability),
             Rejection::QueueFull { limit, capability: Some(capability), retry_after } => Self::Refused(
                 format!(
                     "{limit} requests are waiting for {capability} already, as many as may (max_queue_size)"
@@ -82,6 +90,13 @@ impl Failure {
         }
     }
 
+    /// What the client hears that takes one response of a capability which has many.
+    pub(crate) fn stream_only(capability: &Capability) -> Self {
+        Self::StreamOnly(format!(
+            "{capability} streams its responses: call it by ModelStreamInfer (client.stream), not ModelInfer"
+        ))
+    }
+
     /// Why it was not accepted, as the metrics call it.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
@@ -91,6 +106,8 @@ impl Failure {
             Self::PredictedMiss(..) => "predicted_miss",
             Self::DeadlinePassed => "deadline_passed",
             Self::Draining => "draining",
+            Self::PoolFailed { .. } => "start_failed",
+            Self::PoolDrained(_) => "pool_drained",
             Self::Starting => "starting",
             _ => "invalid",
         }
@@ -133,6 +150,7 @@ impl Failure {
             Self::Handler { retry_after, .. } => *retry_after,
             Self::Refused(_, after) | Self::PredictedMiss(_, after) => Some(*after),
             Self::MemoryFull { .. } => Some(MEMORY_RETRY),
+            Self::PoolFailed { again_in, .. } => Some(*again_in),
             _ => None,
         }
     }
@@ -142,14 +160,20 @@ impl Failure {
             Self::Tensor(_) | Self::Capability(_) | Self::NoCapability | Self::Invalid(_) => {
                 Code::InvalidArgument
             }
-            Self::NoMatch(_) => Code::NotFound,
+            Self::NoMatch(_) | Self::NoLongerServed(_) => Code::NotFound,
             Self::StreamOnly(_) => Code::Unimplemented,
             Self::Refused(..) | Self::PredictedMiss(..) | Self::MemoryFull { .. } => Code::ResourceExhausted,
             Self::Deadline(_) | Self::DeadlinePassed | Self::Hung(_) | Self::Overrun(_) => {
                 Code::DeadlineExceeded
             }
             Self::ClientGone => Code::Cancelled,
-            Self::WorkerLost(_) | Self::Draining | Self::Starting => Code::Unavailable,
+            Self::WorkerLost(_)
+            | Self::Draining
+            | Self::Starting
+            | Self::PoolFailed { .. }
+            | Self::PoolGone { .. }
+            | Self::PoolDrained(_) => Code::Unavailable,
+            Self::NoModelControl => Code::PermissionDenied,
             Self::Handler { kind, .. } => match kind {
                 Kind::Internal => Code::Internal,
                 Kind::InvalidArgument => Code::InvalidArgument,

@@ -2,21 +2,24 @@
 //! processes that answer them.
 //!
 //! - [`Agent::bind`] opens the port, [`Agent::run`] serves until the [`Shutdown`] that the caller owns says stop.
-//! - `ingress` turns gRPC into requests, `dispatch` brings them to workers and their answers back, `telemetry`
-//!   counts what happens, `worker` starts,
-//!   watches and restarts the processes. What is decided, and when, stands in `anyserve-core`.
+//! - `ingress` turns gRPC into requests, `dispatch` brings them to workers and their answers back, `fleet` keeps the
+//!   pools, `worker` is one process from its start to its end, `telemetry` counts what happens. What is decided, and
+//!   when, stands in `anyserve-core`.
 
+mod admin;
 mod agent;
 mod config;
 mod dispatch;
 mod error;
 mod failure;
+mod fleet;
+mod health;
 mod ingress;
 mod listen;
 mod telemetry;
 mod worker;
 
 pub use agent::{Agent, Served, Shutdown};
-pub use config::{AgentConfig, Metrics, WorkerCommand};
+pub use config::{AgentConfig, FleetConfig, Learn, Metrics, PoolConfig, Reload, WorkerCommand};
 pub use error::Error;
 pub use worker::WorkerExit;

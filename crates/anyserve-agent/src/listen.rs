@@ -8,7 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::error::Error;
 
 /// How long to wait when the process is out of file descriptors.
-const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+pub(crate) const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
 
 /// Opens a port; returns where it is, too.
 pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {

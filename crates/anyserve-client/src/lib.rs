@@ -13,10 +13,12 @@
 //! # }
 //! ```
 
+mod admin;
 mod stream;
 
 use std::time::Duration;
 
+pub use admin::Admin;
 use anyserve_core::Query;
 use anyserve_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use anyserve_proto::inference::infer_parameter::ParameterChoice;

@@ -1,31 +1,44 @@
 //! `run_agent`: serve until a signal says stop.
 
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyserve::agent::{Agent, AgentConfig, Error, Metrics, Served, Shutdown, WorkerCommand, WorkerExit};
+use anyserve::agent::{Agent, AgentConfig, Error, FleetConfig, Metrics, Served, Shutdown, WorkerExit};
 use pyo3::prelude::*;
+use pyo3::types::PyList;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
 use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 use crate::errors;
+use crate::fleet::{self, Fleet};
 
 /// Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 ///
-/// `on_ready(host, port, metrics_port, workers, capabilities)` is called once every worker is ready. Raises `ServeError` when the
-/// port or a worker cannot be had.
+/// `on_ready(host, port, metrics_port, workers, pools, capabilities)` is called once every pool has the workers that it must have.
+/// `reload()` gives the fleet anew, at SIGHUP or when an operator says so. Raises `ServeError` when a port, a pool or a
+/// worker cannot be had.
 #[pyfunction]
-#[pyo3(signature = (*, host, port, command, workers, max_message_size, max_queue_size, max_queue_bytes, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, on_ready))]
-#[expect(clippy::too_many_arguments, reason = "keyword-only in Python, and named again in the config")]
+#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
+#[expect(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "keyword-only in Python, and named again in the config"
+)]
 pub(crate) fn run_agent(
     py: Python<'_>,
     host: String,
     port: u16,
-    command: Vec<OsString>,
-    workers: usize,
+    fleet: Fleet,
+    reload: Option<Py<PyAny>>,
+    reload_all: bool,
+    admin_folder: Option<PathBuf>,
+    memory_folder: Option<PathBuf>,
+    model_control: bool,
     max_message_size: usize,
     max_queue_size: usize,
     max_queue_bytes: u64,
@@ -37,14 +50,18 @@ pub(crate) fn run_agent(
     debug: bool,
     log_level: &str,
     log_format: &str,
+    early_signals: Py<PyList>,
     on_ready: Py<PyAny>,
 ) -> PyResult<()> {
-    let mut command = command.into_iter();
-    let program = command.next().unwrap_or_default();
-    let command = WorkerCommand { program, args: command.collect() };
+    let fleet = FleetConfig::from(fleet);
+    let reload = reload.map(|read| fleet::reload(read, reload_all));
+    let trigger = reload.as_ref().map(|reload| Arc::clone(&reload.trigger));
     let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
     let configure = |address: SocketAddr| AgentConfig {
-        workers,
+        reload,
+        admin_folder,
+        memory_folder,
+        model_control,
         max_message_size,
         max_queue_size,
         max_queue_bytes,
@@ -57,7 +74,7 @@ pub(crate) fn run_agent(
             Some(address) => Metrics::At(address),
         },
         debug,
-        ..AgentConfig::new(address, command)
+        ..AgentConfig::new(address, fleet)
     };
     let _flushed_at_the_end = start_logging(log_level, log_format == "json");
     let ready = |served: Served| {
@@ -65,7 +82,7 @@ pub(crate) fn run_agent(
             let capabilities: Vec<_> = served.capabilities.iter().map(ToString::to_string).collect();
             let address = (served.address.ip().to_string(), served.address.port());
             let metrics = served.metrics.map(|address| address.port());
-            let arguments = (address.0, address.1, metrics, served.workers, capabilities);
+            let arguments = (address.0, address.1, metrics, served.workers, served.pools, capabilities);
             if let Err(error) = on_ready.call1(py, arguments) {
                 error.print(py);
             }
@@ -73,7 +90,7 @@ pub(crate) fn run_agent(
     };
     let result = py.detach(|| {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let result = runtime.block_on(run(&host, port, configure, ready));
+        let result = runtime.block_on(run(&host, port, configure, trigger, &early_signals, ready));
         runtime.shutdown_timeout(Duration::from_secs(1));
         result
     });
@@ -103,6 +120,8 @@ async fn run(
     host: &str,
     port: u16,
     configure: impl FnOnce(SocketAddr) -> AgentConfig,
+    reload: Option<Arc<Notify>>,
+    early_signals: &Py<PyList>,
     on_ready: impl FnOnce(Served),
 ) -> Result<(), RunError> {
     let mut addresses = tokio::net::lookup_host((host, port))
@@ -113,12 +132,22 @@ async fn run(
     let agent = Agent::bind(configure(address)).await?;
     let shutdown = Shutdown::default();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut hang_up = signal(SignalKind::hangup())?;
+    if came_early(early_signals) {
+        shutdown.drain.cancel();
+    }
     let for_signals = shutdown.clone();
     let signals = async move {
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                _ = hang_up.recv() => {
+                    if let Some(reload) = &reload {
+                        reload.notify_one();
+                    }
+                    continue;
+                }
             }
             if for_signals.drain.is_cancelled() {
                 for_signals.now.cancel();
@@ -132,10 +161,25 @@ async fn run(
     }
 }
 
+/// Whether a signal came before the agent listened: Python has noted it.
+fn came_early(signals: &Py<PyList>) -> bool {
+    Python::attach(|py| {
+        // Runs the handlers for what the interpreter has not told yet.
+        py.check_signals().is_ok() && !signals.bind(py).is_empty()
+    })
+}
+
 fn to_error(py: Python<'_>, error: RunError) -> PyErr {
     let (message, traceback) = match error {
-        RunError::Agent(Error::WorkerStart(WorkerExit::StartFailed { message, traceback })) => {
-            (message, traceback)
+        RunError::Agent(Error::WorkerStart {
+            pool,
+            exit: WorkerExit::StartFailed { message, traceback },
+        }) => {
+            let message = Error::WorkerStart {
+                pool,
+                exit: WorkerExit::StartFailed { message, traceback: String::new() },
+            };
+            (message.to_string(), traceback)
         }
         RunError::Agent(error) => (error.to_string(), String::new()),
         RunError::Resolve(message) => (message, String::new()),

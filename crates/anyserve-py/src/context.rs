@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::gpus::assigned_gpus;
 
 /// What holds for the request that a handler works on.
 #[pyclass(frozen, module = "anyserve", name = "Context")]
@@ -27,6 +30,13 @@ impl PyContext {
     #[getter]
     fn cancelled(&self) -> bool {
         self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// The numbers of the GPUs that this worker has; none if it needs none.
+    #[getter]
+    #[expect(clippy::unused_self, reason = "to Python it is an attribute like the others")]
+    fn gpus(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
+        assigned_gpus(py)
     }
 
     /// Seconds until the client stops waiting, 0.0 if it has; None if it did not say.

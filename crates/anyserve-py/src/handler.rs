@@ -59,11 +59,6 @@ pub(crate) struct Ready {
 }
 
 impl Handler {
-    /// How many batches of it run at once.
-    pub(crate) fn concurrency(&self) -> u32 {
-        self.concurrency
-    }
-
     /// What the agent is told.
     pub(crate) fn declaration(&self) -> Capability {
         let tensors = |declared: &[Declared]| {
@@ -113,7 +108,12 @@ impl TryFrom<Handler> for Ready {
     }
 }
 
-fn micros(seconds: f64) -> u64 {
+/// How many batches a worker with these handlers runs at once.
+pub(crate) fn concurrency(handlers: &[Handler]) -> u32 {
+    handlers.iter().map(|handler| handler.concurrency).max().unwrap_or(1)
+}
+
+pub(crate) fn micros(seconds: f64) -> u64 {
     let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     // What is not zero must not become it.
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(u64::from(!time.is_zero()))

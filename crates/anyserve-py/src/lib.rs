@@ -1,6 +1,7 @@
 //! The `anyserve._core` extension module: conversions, errors and the buffer protocol; what it does is in the other
 //! crates, what it looks like to a user is in `python/anyserve`.
 
+mod admin;
 mod agent;
 mod array;
 mod call;
@@ -9,10 +10,14 @@ mod client;
 mod contents;
 mod context;
 mod errors;
+mod fleet;
+mod gpus;
 mod handler;
 mod message;
 mod outlet;
 mod parameters;
+mod pool;
+mod process;
 mod quick;
 mod raw;
 mod response_stream;
@@ -26,6 +31,8 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = true)]
 mod _core {
     #[pymodule_export]
+    use super::admin::PyAdmin;
+    #[pymodule_export]
     use super::agent::run_agent;
     #[pymodule_export]
     use super::capability::PyCapability;
@@ -36,9 +43,13 @@ mod _core {
     #[pymodule_export]
     use super::context::PyContext;
     #[pymodule_export]
+    use super::gpus::assigned_gpus;
+    #[pymodule_export]
     use super::message::{PyInferRequest, PyInferResponse};
     #[pymodule_export]
     use super::outlet::PyStream;
+    #[pymodule_export]
+    use super::process::die_with_parent;
     #[pymodule_export]
     use super::raw::PyRaw;
     #[pymodule_export]

@@ -3,17 +3,18 @@
 use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 
-use anyserve::worker::{Failure, FailureKind, Request, Worker, reply_all};
+use anyserve::worker::{Failure, FailureKind, Next, Order, Request, Worker, WorkerError, reply_all};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::call;
-use crate::handler::{Handler, Ready};
+use crate::handler::{self, Handler, Ready};
+use crate::pool::Pool;
 use crate::work::PyWork;
 
 /// What an event loop has to know: new work, the requests that nobody waits for any longer, those whose streams may go
-/// on, and whether to stop.
-type Drained = (Vec<PyWork>, Vec<u64>, Vec<u64>, bool);
+/// on, the order to carry out, and whether to stop.
+type Drained = (Vec<PyWork>, Vec<u64>, Vec<u64>, Option<u32>, bool);
 
 /// A worker process, connected to its agent.
 #[pyclass(frozen, module = "anyserve._core", name = "Worker")]
@@ -36,30 +37,48 @@ impl PyWorker {
         self.worker.start_failed(message, traceback);
     }
 
-    /// Tells the agent what the handlers serve; returns how many batches run at once.
-    fn ready(&self, py: Python<'_>, handlers: Vec<Handler>) -> PyResult<u32> {
+    /// Tells the agent what the application declares.
+    fn declare(&self, pools: Vec<Pool>) {
+        self.worker.declare(pools.into_iter().map(Pool::declaration).collect());
+    }
+
+    /// Tells the agent what the handlers serve; returns how many batches run at once, or none if the agent said stop.
+    fn ready(&self, py: Python<'_>, handlers: Vec<Handler>, sleeps: bool) -> PyResult<Option<u32>> {
         let declared = handlers.iter().map(Handler::declaration).collect();
-        let concurrency = handlers.iter().map(Handler::concurrency).max().unwrap_or(1);
+        let concurrency = handler::concurrency(&handlers);
         let ready = handlers.into_iter().map(|handler| Ready::try_from(handler).map(Arc::new));
         let _ = self.handlers.set(ready.collect::<PyResult<_>>()?);
-        py.detach(|| self.worker.ready(declared, concurrency))
-            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        Ok(concurrency)
+        match py.detach(|| self.worker.ready(declared, concurrency, sleeps)) {
+            Ok(()) => Ok(Some(concurrency)),
+            Err(WorkerError::Stopped) => Ok(None),
+            Err(error) => Err(PyRuntimeError::new_err(error.to_string())),
+        }
     }
 
     /// Runs handlers that are not async on this thread, until the agent says stop. Threads may share the work.
-    fn serve(&self, py: Python<'_>) -> PyResult<()> {
+    ///
+    /// An order of the agent is carried out by `carry_out(level)`: the level to sleep at, or 0 to be awake.
+    fn serve(&self, py: Python<'_>, carry_out: &Bound<'_, PyAny>) -> PyResult<()> {
         loop {
             // While there is work the GIL is kept: one crossing for many requests.
-            let next = self.worker.try_next_batch();
-            let Some(batch) = next.or_else(|| py.detach(|| self.worker.next_batch())) else {
-                return Ok(());
-            };
-            if let Some((handler, batch)) = self.with_handler(batch) {
-                call::run(py, &handler, batch)?;
+            let next = self.worker.try_next_batch().map(Next::Batch);
+            match next.or_else(|| py.detach(|| self.worker.next_batch())) {
+                None => return Ok(()),
+                Some(Next::Order(order)) => drop(carry_out.call1((level(order),))?),
+                Some(Next::Batch(batch)) => {
+                    if let Some((handler, batch)) = self.with_handler(batch) {
+                        call::run(py, &handler, batch)?;
+                    }
+                }
             }
             py.check_signals()?;
         }
+    }
+
+    /// The last order was carried out; or why not, with the traceback.
+    #[pyo3(signature = (error=None, traceback=""))]
+    fn settled(&self, error: Option<String>, traceback: &str) {
+        self.worker.settled(error.map_or(Ok(()), |error| Err((error, traceback.to_owned()))));
     }
 
     /// From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch for reading.
@@ -70,7 +89,8 @@ impl PyWorker {
     /// Brings in what has arrived, without waiting; takes at most `most` batches of it.
     fn drain(&self, py: Python<'_>, most: usize) -> PyResult<Drained> {
         let news = self.worker.drain();
-        Ok((self.take(py, most)?, news.cancelled, news.opened, self.worker.is_stopping()))
+        let order = news.order.map(level);
+        Ok((self.take(py, most)?, news.cancelled, news.opened, order, self.worker.is_stopping()))
     }
 
     /// At most `most` batches that have arrived.
@@ -98,5 +118,13 @@ impl PyWorker {
             return None;
         };
         Some((Arc::clone(handler), batch))
+    }
+}
+
+/// The level at which the worker is to sleep; 0 is awake.
+fn level(order: Order) -> u32 {
+    match order {
+        Order::Sleep { level } => level,
+        Order::Wake => 0,
     }
 }

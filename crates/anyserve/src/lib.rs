@@ -9,12 +9,11 @@
 //! An agent that runs three workers of a program, until Ctrl-C:
 //!
 //! ```no_run
-//! use anyserve::agent::{Agent, AgentConfig, Shutdown, WorkerCommand};
+//! use anyserve::agent::{Agent, AgentConfig, FleetConfig, Shutdown, WorkerCommand};
 //!
 //! # async fn example() -> Result<(), anyserve::agent::Error> {
-//! let command = WorkerCommand { program: "./my-worker".into(), args: vec![] };
-//! let mut config = AgentConfig::new(([127, 0, 0, 1], 8000).into(), command);
-//! config.workers = 3;
+//! let fleet = FleetConfig::of(WorkerCommand::new("./my-worker", []), 3);
+//! let config = AgentConfig::new(([127, 0, 0, 1], 8000).into(), fleet);
 //! let shutdown = Shutdown::default();
 //! let drain = shutdown.drain.clone();
 //! tokio::spawn(async move {

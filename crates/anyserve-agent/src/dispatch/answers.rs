@@ -72,6 +72,8 @@ impl State {
         for id in ids {
             self.unassign(id);
         }
+        // A worker that stops may have given back what nobody else was to serve.
+        self.undecided |= !self.settling.is_empty();
         Ok(())
     }
 
@@ -136,6 +138,7 @@ impl State {
         let id = RequestId(request);
         self.scheduler.complete(worker, id, now).ok_or(Violation::NotHeld(request))?;
         self.end(id, result, now);
+        self.served(worker);
         Ok(())
     }
 
@@ -155,6 +158,12 @@ impl State {
             pending.times.responded(&mut self.stats, now);
         }
         pending.times.ended(&mut self.stats, result.as_ref().err(), now);
+        let pool = pending.times.assigned.map(|(offer, _)| offer.pool);
+        if let Some(record) = pool.and_then(|pool| self.pools.get_mut(&pool)) {
+            record.ended += 1;
+            record.failed += u64::from(result.is_err());
+            record.rate.count(now);
+        }
         if let Err(failure) = &result {
             failure.log(&pending.infer, id);
         }

@@ -6,7 +6,7 @@ use anyserve_core::capability::Value;
 use anyserve_core::scheduler::{Offer, Priority};
 use anyserve_core::{Capability, CapabilityError};
 use anyserve_proto::inference::model_metadata_response::TensorMetadata;
-use anyserve_proto::worker::{Capability as Declared, Hello};
+use anyserve_proto::worker::{Capability as Declared, DeclaredPool, Hello};
 
 /// The most capabilities, and the most requests at once, that a worker may claim.
 const MOST: usize = 1024;
@@ -16,6 +16,8 @@ const MOST: usize = 1024;
 pub(crate) struct Declaration {
     pub(crate) capabilities: Vec<Described>,
     pub(crate) concurrency: usize,
+    /// Its worker can be told to sleep.
+    pub(crate) sleeps: bool,
 }
 
 /// One capability, its handler's options, and the tensors it declares.
@@ -43,26 +45,41 @@ pub(crate) enum HelloError {
     Options(Capability),
     #[error("it serves {0} twice")]
     Duplicate(Capability),
-    #[error(
-        "it serves other capabilities than the workers before it; restart the agent to serve changed code"
-    )]
-    Changed,
+    #[error("it serves {found}, but its pool serves {expected}; `anyserve reload` takes changed code up")]
+    Changed { found: String, expected: String },
 }
 
 impl TryFrom<Hello> for Declaration {
     type Error = HelloError;
 
     fn try_from(hello: Hello) -> Result<Self, HelloError> {
-        let expected = anyserve_proto::WORKER_PROTOCOL_VERSION;
-        if hello.protocol_version != expected {
-            return Err(HelloError::Version { found: hello.protocol_version, expected });
-        }
-        let (found, concurrency) = (hello.capabilities.len(), hello.concurrency);
+        check_version(hello.protocol_version)?;
+        Self::new(hello.capabilities, hello.concurrency, hello.sleeps)
+    }
+}
+
+impl TryFrom<&DeclaredPool> for Declaration {
+    type Error = HelloError;
+
+    fn try_from(pool: &DeclaredPool) -> Result<Self, HelloError> {
+        Self::new(pool.capabilities.clone(), pool.concurrency, pool.sleeps)
+    }
+}
+
+/// Refuses who speaks another version of the protocol.
+pub(crate) fn check_version(found: u32) -> Result<(), HelloError> {
+    let expected = anyserve_proto::WORKER_PROTOCOL_VERSION;
+    if found == expected { Ok(()) } else { Err(HelloError::Version { found, expected }) }
+}
+
+impl Declaration {
+    fn new(declared: Vec<Declared>, concurrency: u32, sleeps: bool) -> Result<Self, HelloError> {
+        let found = declared.len();
         if found > MOST || concurrency as usize > MOST {
             return Err(HelloError::TooMuch { found, concurrency });
         }
-        let mut capabilities: Vec<Described> = Vec::with_capacity(hello.capabilities.len());
-        for declared in hello.capabilities {
+        let mut capabilities: Vec<Described> = Vec::with_capacity(found);
+        for declared in declared {
             let pairs = declared.pairs.clone().into_iter().map(|(key, text)| (key, Value::Text(text)));
             let capability = Capability::new(pairs)?;
             if capabilities.iter().any(|earlier| earlier.offer.capability == capability) {
@@ -74,7 +91,7 @@ impl TryFrom<Hello> for Declaration {
         if capabilities.is_empty() {
             return Err(HelloError::NoCapabilities);
         }
-        Ok(Self { capabilities, concurrency: hello.concurrency.max(1) as usize })
+        Ok(Self { capabilities, concurrency: concurrency.max(1) as usize, sleeps })
     }
 }
 

@@ -5,29 +5,26 @@ use std::time::Instant;
 
 use anyserve_channel::Sender;
 use anyserve_core::scheduler::{Assignment, RequestId};
-use anyserve_proto::worker::{Assign, Cancel, Consumed, Recall, ToWorker, to_worker};
-use tokio::sync::oneshot;
+use anyserve_proto::worker::{Assign, Cancel, Consumed, Recall, Sleep, ToWorker, Wake, to_worker};
 
 use super::pending::Pending;
-use crate::worker::WorkerExit;
 
 /// What the dispatcher holds of a worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: Arc<Sender>,
-    process: Option<u32>,
-    /// Ends the worker for a reason; taken when it is used.
-    kill: Option<oneshot::Sender<WorkerExit>>,
+    /// The worker's own index of each capability of its pool.
+    capabilities: Vec<u32>,
 }
 
 impl Link {
-    pub(crate) fn new(sender: Arc<Sender>, process: Option<u32>, kill: oneshot::Sender<WorkerExit>) -> Self {
-        Self { sender, process, kill: Some(kill) }
+    pub(crate) fn new(sender: Arc<Sender>) -> Self {
+        Self { sender, capabilities: Vec::new() }
     }
 
-    /// The worker's process id.
-    pub(super) fn process(&self) -> Option<u32> {
-        self.process
+    /// Says by which numbers the worker knows the capabilities of its pool.
+    pub(super) fn set_capabilities(&mut self, capabilities: Vec<u32>) {
+        self.capabilities = capabilities;
     }
 
     /// Queues one request of an assignment for [`Self::write`]; `more` of its batch follow.
@@ -42,7 +39,7 @@ impl Link {
         let assign = Assign {
             request: request.0,
             sequence: assignment.sequence,
-            capability: u32::try_from(assignment.offer.index).unwrap_or(u32::MAX),
+            capability: self.capabilities.get(assignment.offer.index).copied().unwrap_or(u32::MAX),
             timeout_us: pending
                 .deadline
                 .map(|deadline| u64::try_from(left(deadline).as_micros()).unwrap_or(u64::MAX)),
@@ -79,11 +76,14 @@ impl Link {
         self.send(to_worker::Message::Consumed(Consumed { request: request.0, responses, bytes }));
     }
 
-    /// Ends the worker, unless that is under way.
-    pub(super) fn kill(&mut self, why: WorkerExit) {
-        if let Some(kill) = self.kill.take() {
-            let _ = kill.send(why);
-        }
+    /// The worker has nothing to do, and is to give back what it can.
+    pub(super) fn sleep(&self, level: u32) {
+        self.send(to_worker::Message::Sleep(Sleep { level }));
+    }
+
+    /// The worker is to be ready again.
+    pub(super) fn wake(&self) {
+        self.send(to_worker::Message::Wake(Wake {}));
     }
 
     fn send(&self, message: to_worker::Message) {

@@ -6,18 +6,25 @@
 mod answers;
 mod hello;
 mod link;
+mod member;
+mod operate;
 mod pending;
+mod pools;
+mod rate;
 mod state;
+mod steer;
 mod ticker;
 mod ticket;
+mod view;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyserve_channel::ChannelError;
-use anyserve_core::scheduler::{Priority, RequestId, Time, WorkerId};
-use anyserve_core::{Capability, Query};
-use anyserve_proto::inference::{ModelInferRequest, ModelStatistics};
+use anyserve_core::Query;
+use anyserve_core::scaler::Misfit;
+use anyserve_core::scheduler::{PoolId, Priority, RequestId, Time, WorkerId};
+use anyserve_proto::inference::ModelInferRequest;
 use anyserve_proto::worker::{ToAgent, to_agent};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -25,14 +32,17 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::AgentConfig;
 use crate::failure::Failure;
-use crate::telemetry::{self, Snapshot};
 use crate::worker::WorkerExit;
-pub(crate) use hello::{Declaration, Described, HelloError};
+pub(crate) use hello::{Declaration, Described, HelloError, check_version};
 pub(crate) use link::Link;
+pub(crate) use operate::OperationError;
 use pending::Pending;
 pub(crate) use pending::{Client, Event, WINDOW_BYTES, WINDOW_RESPONSES, What};
-use state::State;
+pub(crate) use pools::NewPool;
+use state::{Life, State};
+pub(crate) use steer::Launch;
 pub(crate) use ticket::{Hold, Ticket};
+pub(crate) use view::ModelState;
 
 /// The version of a capability that has no `version` of its own.
 pub(crate) const DEFAULT_VERSION: &str = "1";
@@ -71,6 +81,15 @@ pub(crate) enum Violation {
     OutputCount { outputs: usize, contents: usize },
 }
 
+/// What follows from the end of a worker.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    /// How many starts of its pool have failed in a row, this one included; none if it had been ready.
+    pub(crate) failures: Option<u32>,
+    /// How long until another is started; none if none is needed.
+    pub(crate) next_start: Option<Duration>,
+}
+
 /// The meeting point of requests and workers.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
@@ -79,11 +98,17 @@ pub(crate) struct Dispatcher {
     epoch: Instant,
     /// Wakes the ticker.
     tick: Notify,
+    /// Wakes those who decide about workers.
+    decide: Notify,
     /// Wakes who waits for the last request to end.
     quiet: Notify,
-    ready_workers: watch::Sender<usize>,
+    /// How many pools take requests, by a worker that is ready or by one that is started for them.
+    serving: watch::Sender<usize>,
+    /// Moves when workers or pools have changed.
+    changes: watch::Sender<u64>,
     stopping: CancellationToken,
     max_message_size: usize,
+    model_control: bool,
     debug: bool,
 }
 
@@ -93,10 +118,13 @@ impl Dispatcher {
             state: Mutex::new(State::new(config)),
             epoch: Instant::now(),
             tick: Notify::new(),
+            decide: Notify::new(),
             quiet: Notify::new(),
-            ready_workers: watch::Sender::new(0),
+            serving: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
             stopping: CancellationToken::new(),
             max_message_size: config.max_message_size,
+            model_control: config.model_control,
             debug: config.debug,
         }
     }
@@ -130,6 +158,33 @@ impl Dispatcher {
         self.lock().consumed(request, responses, bytes);
     }
 
+    /// Adds a pool without workers.
+    pub(crate) fn add_pool(&self, pool: NewPool) -> Result<PoolId, Misfit> {
+        let mut state = self.lock();
+        let added = state.add_pool(pool);
+        self.changed(&mut state);
+        added
+    }
+
+    /// The pool goes once nothing needs it; nothing new is for it.
+    pub(crate) fn retire_pool(&self, pool: PoolId) {
+        let mut state = self.lock();
+        state.retire_pool(pool);
+        self.changed(&mut state);
+    }
+
+    /// The process of a worker has started.
+    pub(crate) fn worker_started(
+        &self,
+        worker: WorkerId,
+        process: Option<u32>,
+        kill: oneshot::Sender<WorkerExit>,
+    ) {
+        if let Some(member) = self.lock().members.get_mut(&worker) {
+            member.started(process, kill);
+        }
+    }
+
     /// A worker has loaded its application.
     pub(crate) fn worker_ready(
         &self,
@@ -138,9 +193,8 @@ impl Dispatcher {
         link: Link,
     ) -> Result<(), HelloError> {
         let mut state = self.lock();
-        state.worker_ready(worker, declaration, link)?;
-        self.pump(&mut state);
-        self.publish_readiness(&state);
+        state.worker_ready(worker, declaration, link, self.now())?;
+        self.changed(&mut state);
         Ok(())
     }
 
@@ -165,6 +219,12 @@ impl Dispatcher {
                 Some(to_agent::Message::Returned(returned)) => {
                     state.returned(worker, &returned.requests, now)?;
                 }
+                Some(to_agent::Message::Settled(settled)) => {
+                    state.settled(worker, settled, now)?;
+                    self.publish(&state);
+                }
+                // That it came is all that it says.
+                Some(to_agent::Message::Heartbeat(_)) => {}
                 _ => return Err(Violation::OutOfTurn),
             }
         }
@@ -172,17 +232,19 @@ impl Dispatcher {
         Ok(streams)
     }
 
-    /// A worker is gone; `claimed` is the sequence number of the last assignment it started.
-    pub(crate) fn worker_gone(&self, worker: WorkerId, claimed: u64, exit: &WorkerExit) {
+    /// A worker is gone; `claimed` is the sequence number of the last assignment it started, `words` what it wrote to
+    /// stderr last.
+    pub(crate) fn worker_gone(&self, worker: WorkerId, claimed: u64, exit: &WorkerExit, words: &str) -> Gone {
+        let now = self.now();
         let mut state = self.lock();
-        state.worker_gone(worker, claimed, exit, self.now());
-        self.pump(&mut state);
-        self.publish_readiness(&state);
-    }
-
-    /// A worker that was not asked to end is replaced.
-    pub(crate) fn worker_restarts(&self, exit: &WorkerExit) {
-        self.lock().stats.restarted(exit.reason());
+        let pool = state.members.get(&worker).map(|member| member.pool);
+        let failures = state.worker_gone(worker, claimed, exit, words, now);
+        let next_start = pool.and_then(|pool| state.next_start(pool, now));
+        if !matches!(exit, WorkerExit::Stopped | WorkerExit::Declared(_)) {
+            state.stats.restarted(exit.reason());
+        }
+        self.changed(&mut state);
+        Gone { failures, next_start }
     }
 
     /// Comes true when the agent takes no new requests.
@@ -194,10 +256,9 @@ impl Dispatcher {
     pub(crate) fn drain(&self) {
         self.stopping.cancel();
         let mut state = self.lock();
-        state.draining = true;
+        state.life = Life::Draining;
         state.scheduler.close();
-        self.pump(&mut state);
-        self.publish_readiness(&state);
+        self.changed(&mut state);
     }
 
     /// Returns once no request is unfinished.
@@ -216,46 +277,14 @@ impl Dispatcher {
         self.lock().abandon()
     }
 
-    /// How many workers are ready for new requests; changes as they come and go.
+    /// How many pools take requests; changes as workers come and go.
     pub(crate) fn readiness(&self) -> watch::Receiver<usize> {
-        self.ready_workers.subscribe()
+        self.serving.subscribe()
     }
 
-    /// The capabilities that are known.
-    pub(crate) fn capabilities(&self) -> Vec<Capability> {
-        self.lock().catalog.iter().cloned().collect()
-    }
-
-    /// What is known of the capability behind a model name, and whether a worker is ready for it.
-    pub(crate) fn describe(&self, name: &str, version: &str) -> Result<(Described, bool), Failure> {
-        let found = self.lock().describe(name, version)?;
-        let ready = found.iter().any(|(_, _, ready)| *ready);
-        let (described, ..) = found.into_iter().next().ok_or(Failure::NoCapability)?;
-        Ok((described, ready))
-    }
-
-    /// What the capabilities behind a model name have served so far; of all, if it is empty.
-    pub(crate) fn statistics(&self, name: &str, version: &str) -> Result<Vec<ModelStatistics>, Failure> {
-        let mut state = self.lock();
-        if name.is_empty() {
-            let listed = state.offer_stats().map(|(described, stats)| {
-                let capability = &described.offer.capability;
-                let version = capability.get("version").unwrap_or(DEFAULT_VERSION).to_owned();
-                telemetry::statistics(telemetry::listed_name(capability), version, stats)
-            });
-            return Ok(listed.collect());
-        }
-        let found = state.describe(name, version)?;
-        let of = |(described, index, _): (Described, usize, _)| {
-            let version = described.offer.capability.get("version").unwrap_or(DEFAULT_VERSION);
-            telemetry::statistics(name.to_owned(), version.to_owned(), state.stats.offer(index))
-        };
-        Ok(found.into_iter().map(of).collect())
-    }
-
-    /// All counts at this moment.
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        self.lock().snapshot(self.now())
+    /// Changes whenever workers or pools have changed.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// The largest message, in bytes.
@@ -291,6 +320,13 @@ impl Dispatcher {
     fn pump(&self, state: &mut State) {
         let now = self.now();
         state.assign_all(now);
+        if !state.settling.is_empty() {
+            state.settle(now);
+        }
+        if state.undecided || (!state.watched && state.scheduler.waiting() > 0) {
+            state.watched = true;
+            self.decide.notify_one();
+        }
         let next = state.scheduler.next_check(now);
         if next.is_some_and(|next| state.wakes.is_none_or(|wakes| next < wakes)) {
             state.wakes = next;
@@ -301,14 +337,21 @@ impl Dispatcher {
 
     /// Lets those know who wait for the last request to end.
     fn announce_quiet(&self, state: &State) {
-        if state.draining && state.scheduler.unfinished() == 0 {
+        if state.is_draining() && state.scheduler.unfinished() == 0 {
             self.quiet.notify_waiters();
         }
     }
 
-    fn publish_readiness(&self, state: &State) {
-        let ready = if state.draining { 0 } else { state.scheduler.ready_workers() };
-        self.ready_workers.send_if_modified(|current| std::mem::replace(current, ready) != ready);
+    /// Workers or pools have changed: what follows from that.
+    fn changed(&self, state: &mut State) {
+        self.pump(state);
+        self.publish(state);
+    }
+
+    fn publish(&self, state: &State) {
+        let serving = state.serving(self.now());
+        self.serving.send_if_modified(|current| std::mem::replace(current, serving) != serving);
+        self.changes.send_modify(|count| *count += 1);
     }
 
     fn now(&self) -> Time {

@@ -213,7 +213,7 @@ impl Times {
     /// A response leaves for the client.
     pub(super) fn responded(&mut self, stats: &mut Stats, now: Time) {
         if let Some((offer, _)) = self.assigned {
-            let stats = stats.offer(offer.index);
+            let stats = stats.offer(offer);
             stats.responses += 1;
             if !std::mem::replace(&mut self.responded, true) {
                 stats.responded(self.arrived, now);
@@ -226,7 +226,7 @@ impl Times {
         let Some(offer) = self.assigned.map(|(offer, _)| offer).or(self.offer) else {
             return;
         };
-        let stats = stats.offer(offer.index);
+        let stats = stats.offer(offer);
         let outcome = failure.map_or("ok", Failure::outcome);
         let assigned = self.assigned.map(|(_, since)| (since, self.leads.then_some(self.batch_size)));
         stats.ended(outcome, self.arrived, assigned, now);

@@ -3,52 +3,77 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use anyserve_core::scheduler::{
-    Ask, Assignment, Cancelled, OfferId, Orphan, PoolId, RequestId, Time, WorkerId,
-};
-use anyserve_core::{Catalog, Scheduler};
+use std::collections::BTreeMap;
 
-use super::hello::{Declaration, Described, HelloError};
+use anyserve_core::scaler::Budget;
+use anyserve_core::scheduler::{Ask, Assignment, Cancelled, PoolId, Rejection, RequestId, Time, WorkerId};
+use anyserve_core::{Catalog, Scaler, Scheduler};
+
 use super::link::Link;
+use super::member::Member;
 use super::pending::{Pending, UnreadBytes};
-use super::{Wanted, Wish};
+use super::pools::PoolRecord;
+use super::{Launch, Wanted, Wish};
 use crate::config::AgentConfig;
 use crate::failure::Failure;
-use crate::telemetry::{OfferStats, QueueState, Snapshot, Stats};
+use crate::telemetry::Stats;
 use crate::worker::WorkerExit;
+
+/// What the agent is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Not every pool is known yet.
+    Booting,
+    Serving,
+    /// It takes no new requests.
+    Draining,
+}
 
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) scheduler: Scheduler,
+    pub(super) scaler: Scaler,
     pub(super) catalog: Catalog,
     pub(super) stats: Stats,
-    pub(super) draining: bool,
+    pub(super) life: Life,
     /// When the ticker looks next by itself.
     pub(super) wakes: Option<Time>,
-    /// The one pool and what its workers serve, once the first of them has said so.
-    pool: Option<(PoolId, Vec<Described>)>,
+    pub(super) pools: BTreeMap<PoolId, PoolRecord>,
     pub(super) requests: HashMap<RequestId, Pending>,
     /// The size of the tensors in `requests`, and of the responses that nobody has taken; and how large both may be.
     pub(super) held_bytes: u64,
     pub(super) unread_bytes: UnreadBytes,
     pub(super) max_held_bytes: u64,
-    workers: HashMap<WorkerId, Link>,
+    pub(super) members: HashMap<WorkerId, Member>,
+    /// Those that are to stop or to sleep once they have nothing to do.
+    pub(super) settling: Vec<WorkerId>,
+    /// Workers that are to be started.
+    pub(super) launches: Vec<Launch>,
+    /// Something has happened that a decision may follow from.
+    pub(super) undecided: bool,
+    /// Decisions are looked for from time to time, because something waits.
+    pub(super) watched: bool,
 }
 
 impl State {
     pub(super) fn new(config: &AgentConfig) -> Self {
         Self {
             scheduler: Scheduler::new(config.max_queue_size),
+            scaler: Scaler::new(Budget::new(config.fleet.gpus.iter().copied(), config.fleet.amounts.clone())),
             catalog: Catalog::default(),
             stats: Stats::default(),
-            draining: false,
+            life: Life::Booting,
             wakes: None,
-            pool: None,
+            pools: BTreeMap::new(),
             requests: HashMap::new(),
             held_bytes: 0,
             unread_bytes: UnreadBytes::default(),
             max_held_bytes: config.max_queue_bytes,
-            workers: HashMap::new(),
+            members: HashMap::new(),
+            settling: Vec::new(),
+            launches: Vec::new(),
+            undecided: false,
+            watched: false,
         }
     }
 
@@ -59,11 +84,8 @@ impl State {
         mut pending: Pending,
         now: Time,
     ) -> Result<RequestId, Failure> {
-        if self.draining {
+        if self.is_draining() {
             return Err(Failure::Draining);
-        }
-        if self.pool.is_none() {
-            return Err(Failure::Starting);
         }
         let named;
         let query = match &wish.wanted {
@@ -82,10 +104,22 @@ impl State {
         }
         let takes_stream = pending.client.takes_stream();
         let ask = Ask { query, takes_stream, priority: wish.priority, deadline };
-        let id = self
-            .scheduler
-            .submit(&ask, now)
-            .map_err(|rejection| Failure::rejected(rejection, query, &self.catalog))?;
+        let id = self.scheduler.submit(&ask, now).map_err(|rejection| match rejection {
+            // What is not known yet may be what is wanted.
+            Rejection::NoMatch if self.life == Life::Booting => Failure::Starting,
+            rejection => Failure::rejected(rejection, query, &self.catalog),
+        })?;
+        if let Some(failure) = self.drained(id) {
+            self.scheduler.cancel(id);
+            return Err(failure);
+        }
+        if let Some(pools) = self.scheduler.stranded(id) {
+            if let Some(failure) = self.hopeless(&pools, now) {
+                self.scheduler.cancel(id);
+                return Err(failure);
+            }
+            self.undecided = true;
+        }
         pending.times.offer = self.scheduler.offer_for(id);
         self.requests.insert(id, pending);
         self.held_bytes = held_bytes;
@@ -100,7 +134,7 @@ impl State {
     }
 
     fn assign(&mut self, assignment: &Assignment, now: Time) {
-        let Some(link) = self.workers.get(&assignment.worker) else {
+        let Some(link) = self.members.get(&assignment.worker).and_then(Member::link) else {
             return;
         };
         // Responses that nobody takes may have filled the memory since these were accepted.
@@ -118,7 +152,7 @@ impl State {
             }
         }
         link.write();
-        self.stats.offer(assignment.offer.index).in_flight += count as u64;
+        self.stats.offer(assignment.offer).in_flight += count as u64;
     }
 
     /// Ends requests that were about to be sent. They have not run, so nothing is to be learnt of their handler.
@@ -128,42 +162,6 @@ impl State {
             self.scheduler.cancel(id);
         }
         self.scheduler.returned(assignment.worker, &assignment.requests, now);
-    }
-
-    pub(super) fn worker_ready(
-        &mut self,
-        worker: WorkerId,
-        declaration: Declaration,
-        link: Link,
-    ) -> Result<(), HelloError> {
-        let Declaration { capabilities, concurrency } = declaration;
-        let pool = match &self.pool {
-            Some((pool, known)) if *known == capabilities => *pool,
-            Some(_) => return Err(HelloError::Changed),
-            None => {
-                let offers: Vec<_> = capabilities.iter().map(|described| described.offer.clone()).collect();
-                for (index, offer) in offers.iter().enumerate() {
-                    self.catalog.insert(offer.capability.clone());
-                    self.stats.offer(index);
-                }
-                let pool = self.scheduler.add_pool(offers);
-                self.pool = Some((pool, capabilities));
-                pool
-            }
-        };
-        self.workers.insert(worker, link);
-        self.scheduler.worker_ready(worker, pool, concurrency);
-        Ok(())
-    }
-
-    pub(super) fn worker_gone(&mut self, worker: WorkerId, claimed: u64, exit: &WorkerExit, now: Time) {
-        self.workers.remove(&worker);
-        for orphan in self.scheduler.worker_gone(worker, claimed) {
-            match orphan {
-                Orphan::Requeued(request) => self.unassign(request),
-                Orphan::Lost(request) => self.end(request, Err(Failure::WorkerLost(exit.to_string())), now),
-            }
-        }
     }
 
     /// The client of a request is gone.
@@ -179,13 +177,13 @@ impl State {
         if let Some(pending) = self.requests.get_mut(&id) {
             pending.outstanding = pending.outstanding.saturating_sub(responses);
         }
-        if let Some(link) = self.scheduler.holder(id).and_then(|worker| self.workers.get(&worker)) {
+        if let Some(link) = self.scheduler.holder(id).and_then(|worker| self.link(worker)) {
             link.consumed(id, responses, bytes);
         }
     }
 
     pub(super) fn recall(&mut self, worker: WorkerId) {
-        if let Some(link) = self.workers.get(&worker) {
+        if let Some(link) = self.link(worker) {
             link.recall();
         }
     }
@@ -211,8 +209,8 @@ impl State {
         let timeout = self.timeout(id);
         self.end(id, Err(Failure::Hung(timeout)), now);
         self.scheduler.cancel(id);
-        if let Some(link) = self.workers.get_mut(&worker) {
-            link.kill(WorkerExit::Hung(timeout));
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.kill(WorkerExit::Hung(timeout));
         }
     }
 
@@ -228,64 +226,28 @@ impl State {
         left.into_iter().map(end).collect()
     }
 
-    /// What is known of the capabilities behind a model name, each with its index and whether a worker is ready for it.
-    pub(super) fn describe(
-        &self,
-        name: &str,
-        version: &str,
-    ) -> Result<Vec<(Described, usize, bool)>, Failure> {
-        if name.is_empty() {
-            return Err(Failure::NoCapability);
-        }
-        let query = self.catalog.query_for_model(name, version)?;
-        let known = self.pool.as_ref().map_or(&[][..], |(_, known)| known);
-        let found: Vec<_> = self
-            .scheduler
-            .lookup(&query)
-            .filter_map(|(id, ready)| Some((known.get(id.index)?.clone(), id.index, ready && !self.draining)))
-            .collect();
-        if found.is_empty() {
-            return Err(Failure::NoMatch(self.catalog.explain_no_match(&query)));
-        }
-        Ok(found)
-    }
-
-    /// The counts of every capability, in the order of their declaration.
-    pub(super) fn offer_stats(&self) -> impl Iterator<Item = (&Described, &OfferStats)> {
-        self.pool.iter().flat_map(|(_, known)| known).zip(&self.stats.offers)
-    }
-
-    /// All counts at this moment.
-    pub(super) fn snapshot(&mut self, now: Time) -> Snapshot {
-        let mut queues = Vec::new();
-        if let Some((pool, known)) = &self.pool {
-            for (index, described) in known.iter().enumerate() {
-                let (waiting, since) = self.scheduler.waiting_for(OfferId { pool: *pool, index });
-                let capability = described.offer.capability.clone();
-                queues.push(QueueState::new(capability, waiting, since, now));
-            }
-        }
-        Snapshot {
-            stats: self.stats.clone(),
-            queues,
-            ready_workers: if self.draining { 0 } else { self.scheduler.ready_workers() },
-            worker_processes: self.workers.values().filter_map(Link::process).collect(),
-        }
-    }
-
     /// A request waits again.
     pub(super) fn unassign(&mut self, id: RequestId) {
         if let Some(pending) = self.requests.get_mut(&id)
             && let Some((offer, _)) = pending.times.assigned.take()
         {
-            self.stats.offer(offer.index).returned();
+            self.stats.offer(offer).returned();
         }
     }
 
     pub(super) fn tell_cancelled(&self, worker: WorkerId, request: RequestId) {
-        if let Some(link) = self.workers.get(&worker) {
+        if let Some(link) = self.link(worker) {
             link.cancel(request);
         }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.life == Life::Draining
+    }
+
+    /// The way to a worker, once it is ready.
+    pub(super) fn link(&self, worker: WorkerId) -> Option<&Link> {
+        self.members.get(&worker).and_then(Member::link)
     }
 
     fn timeout(&self, id: RequestId) -> Duration {

@@ -4,22 +4,28 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use anyserve_proto::inference::repository_index_response::ModelIndex;
 use anyserve_proto::inference::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-    ServerReadyResponse,
+    ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest,
+    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
+    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
 };
 use anyserve_proto::tensor;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::stream::StreamCall;
 use super::wanted;
-use crate::dispatch::{DEFAULT_VERSION, Dispatcher};
+use crate::dispatch::{DEFAULT_VERSION, Dispatcher, ModelState};
 use crate::failure::Failure;
+use crate::telemetry::listed_name;
 
 /// What the protocol calls the kind of backend behind a model.
 const PLATFORM: &str = "anyserve";
+
+/// The state of a model that a worker is ready for.
+const READY: &str = "READY";
 
 #[derive(Clone, Debug)]
 pub(crate) struct InferenceService {
@@ -67,6 +73,43 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(ModelStatisticsResponse { model_stats }))
     }
 
+    async fn repository_index(
+        &self,
+        request: Request<RepositoryIndexRequest>,
+    ) -> Result<Response<RepositoryIndexResponse>, Status> {
+        let only_ready = request.into_inner().ready;
+        let all = self.dispatcher.index().into_iter().filter(|model| !only_ready || model.state == READY);
+        let models = all.map(|ModelState { capability, state, reason }| ModelIndex {
+            name: listed_name(&capability),
+            version: capability.get("version").unwrap_or(DEFAULT_VERSION).to_owned(),
+            state: state.to_owned(),
+            reason,
+        });
+        Ok(Response::new(RepositoryIndexResponse { models: models.collect() }))
+    }
+
+    async fn repository_model_load(
+        &self,
+        request: Request<RepositoryModelLoadRequest>,
+    ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
+        let request = request.into_inner();
+        if let Some(name) = request.parameters.keys().next() {
+            return Err(Status::invalid_argument(format!(
+                "load parameter '{name}' is not supported: pools are configured where the agent is started"
+            )));
+        }
+        self.dispatcher.load_model(&request.model_name).await?;
+        Ok(Response::new(RepositoryModelLoadResponse {}))
+    }
+
+    async fn repository_model_unload(
+        &self,
+        request: Request<RepositoryModelUnloadRequest>,
+    ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
+        self.dispatcher.unload_model(&request.into_inner().model_name).await?;
+        Ok(Response::new(RepositoryModelUnloadResponse {}))
+    }
+
     async fn server_live(
         &self,
         _: Request<ServerLiveRequest>,
@@ -102,7 +145,7 @@ impl GrpcInferenceService for InferenceService {
         Ok(Response::new(ServerMetadataResponse {
             name: "anyserve".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: vec!["statistics".to_owned()],
+            extensions: vec!["model_repository".to_owned(), "statistics".to_owned()],
         }))
     }
 

@@ -13,6 +13,9 @@ use super::{OfferStats, Snapshot, memory};
 /// The type of the text that [`render`] gives.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// The states that a worker can be in.
+const STATES: [&str; 7] = ["starting", "ready", "busy", "draining", "falling-asleep", "asleep", "waking"];
+
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// The metrics, as one page of text.
@@ -47,6 +50,7 @@ impl Collector for Snapshot {
             &stats.first_response
         })?;
         histogram("batch_size", "Requests in one call of a handler", None, |stats| &stats.batch_size)?;
+        self.pools(&mut page)?;
         self.processes(&mut page)
     }
 }
@@ -82,6 +86,20 @@ impl Snapshot {
         page.gauges("queue_depth", "Requests that wait", None, depth)?;
         let oldest = queues().map(|(labels, queue)| (labels, queue.oldest.unwrap_or_default().as_secs_f64()));
         page.gauges("queue_oldest", "How long the oldest request has waited", Some(&Unit::Seconds), oldest)
+    }
+
+    fn pools(&self, page: &mut Page<'_>) -> Result<(), Error> {
+        let workers = self.pools.iter().flat_map(|pool| {
+            STATES.iter().map(move |&state| {
+                let count = pool.workers.iter().filter(|&&found| found == state).count();
+                (vec![("pool", pool.name.as_str()), ("state", state)], to_f64(count as u64))
+            })
+        });
+        page.gauges("workers", "Worker processes", None, workers)?;
+        let decisions = self.stats.decisions.iter();
+        let decisions =
+            decisions.map(|((pool, step), &count)| (vec![("pool", pool.as_str()), ("step", *step)], count));
+        page.counters("decisions", "What was decided about workers", decisions)
     }
 
     fn processes(&self, page: &mut Page<'_>) -> Result<(), Error> {

@@ -7,6 +7,7 @@ mod server;
 mod statistics;
 mod stats;
 
+pub(crate) use memory::resident;
 pub(crate) use metrics::render;
 pub(crate) use server::MetricsServer;
 pub(crate) use statistics::{listed_name, statistics};
@@ -20,8 +21,17 @@ use anyserve_core::scheduler::Time;
 pub(crate) struct Snapshot {
     pub(crate) stats: Stats,
     pub(crate) queues: Vec<QueueState>,
+    pub(crate) pools: Vec<PoolState>,
     pub(crate) ready_workers: usize,
     pub(crate) worker_processes: Vec<u32>,
+}
+
+/// The workers of one pool.
+#[derive(Debug)]
+pub(crate) struct PoolState {
+    pub(crate) name: String,
+    /// The state of each.
+    pub(crate) workers: Vec<&'static str>,
 }
 
 /// What waits for one capability.

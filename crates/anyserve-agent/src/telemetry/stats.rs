@@ -3,19 +3,26 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyserve_core::scheduler::Time;
+use anyserve_core::Capability;
+use anyserve_core::scheduler::{OfferId, PoolId, Time};
 
 use super::histogram::{Histogram, SECONDS, SIZES};
 
 /// Everything that is counted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stats {
-    /// By the offers' index.
+    /// By capability, in the order in which they became known.
     pub(crate) offers: Vec<OfferStats>,
+    /// Where in `offers` a capability is: pools that offer the same are counted together.
+    places: BTreeMap<Capability, usize>,
+    /// Where in `offers` those of each pool are.
+    of_pools: Vec<Vec<usize>>,
     /// Requests that were not accepted, by reason.
     pub(crate) rejections: BTreeMap<&'static str, u64>,
     /// Workers that ended without being asked to, by reason.
     pub(crate) restarts: BTreeMap<&'static str, u64>,
+    /// What was decided about workers, by pool and step.
+    pub(crate) decisions: BTreeMap<(String, &'static str), u64>,
 }
 
 /// A number of times, and their sum.
@@ -74,12 +81,44 @@ impl Total {
 }
 
 impl Stats {
-    /// An offer's counts.
-    pub(crate) fn offer(&mut self, index: usize) -> &mut OfferStats {
-        if self.offers.len() <= index {
-            self.offers.resize_with(index + 1, OfferStats::default);
+    /// A pool offers these.
+    pub(crate) fn know<'a>(&mut self, pool: PoolId, capabilities: impl Iterator<Item = &'a Capability>) {
+        let places = capabilities.map(|capability| {
+            *self.places.entry(capability.clone()).or_insert_with(|| {
+                self.offers.push(OfferStats::default());
+                self.offers.len() - 1
+            })
+        });
+        let places = places.collect();
+        if self.of_pools.len() <= pool.index() {
+            self.of_pools.resize_with(pool.index() + 1, Vec::new);
         }
-        &mut self.offers[index]
+        self.of_pools[pool.index()] = places;
+    }
+
+    /// An offer's counts.
+    pub(crate) fn offer(&mut self, id: OfferId) -> &mut OfferStats {
+        let place = self.place(id);
+        &mut self.offers[place]
+    }
+
+    /// Where an offer is counted. One that a changed pool has no more, known by a request that came before, counts as
+    /// the first.
+    fn place(&self, id: OfferId) -> usize {
+        let found = self.of_pools.get(id.pool.index()).and_then(|pool| pool.get(id.index));
+        found.copied().unwrap_or_default()
+    }
+
+    /// The capabilities that were ever offered, in the order of `offers`.
+    pub(crate) fn capabilities(&self) -> Vec<Capability> {
+        let mut all: Vec<_> = self.places.iter().collect();
+        all.sort_unstable_by_key(|&(_, &place)| place);
+        all.into_iter().map(|(capability, _)| capability.clone()).collect()
+    }
+
+    /// Something was decided about a worker of a pool.
+    pub(crate) fn decided(&mut self, pool: &str, step: &'static str) {
+        *self.decisions.entry((pool.to_owned(), step)).or_default() += 1;
     }
 
     pub(crate) fn rejected(&mut self, reason: &'static str) {

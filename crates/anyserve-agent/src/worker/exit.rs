@@ -5,6 +5,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use anyserve_proto::worker::DeclaredPool;
+
 /// How a worker ended; its text completes "the worker …".
 #[derive(Debug)]
 pub enum WorkerExit {
@@ -18,7 +20,12 @@ pub enum WorkerExit {
         traceback: String,
     },
     /// It was not ready in time.
-    StartTimedOut(Duration),
+    StartTimedOut {
+        /// How long it had.
+        limit: Duration,
+        /// What set that limit.
+        option: &'static str,
+    },
     /// What it said it serves was refused.
     Refused(String),
     /// It ended without being asked to.
@@ -29,6 +36,26 @@ pub enum WorkerExit {
     Malformed(String),
     /// A handler ran longer than its timeout, and it was killed.
     Hung(Duration),
+    /// It gave no sign of life for that long, and was killed.
+    Silent(Duration),
+    /// It held more memory than it may, and was killed.
+    OverMemory {
+        /// How much it held.
+        resident: u64,
+        /// How much it may hold.
+        limit: u64,
+    },
+    /// It could not fall asleep or wake, and was killed.
+    HookFailed {
+        /// What was wrong.
+        message: String,
+        /// The user's traceback, or empty.
+        traceback: String,
+    },
+    /// It took too long to fall asleep or to wake, and was killed.
+    HookTimedOut(Duration),
+    /// It said what its application declares, and ended.
+    Declared(Vec<DeclaredPool>),
     /// It was asked to stop.
     Stopped,
 }
@@ -37,7 +64,7 @@ impl WorkerExit {
     /// The kind of end, as the metrics call it.
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Self::Spawn(_) | Self::StartFailed { .. } | Self::StartTimedOut(_) | Self::Refused(_) => {
+            Self::Spawn(_) | Self::StartFailed { .. } | Self::StartTimedOut { .. } | Self::Refused(_) => {
                 "start_failed"
             }
             Self::Exited(status) if status.signal().is_some() => "killed",
@@ -45,6 +72,10 @@ impl WorkerExit {
             Self::Disconnected => "disconnected",
             Self::Malformed(_) => "protocol",
             Self::Hung(_) => "hung",
+            Self::Silent(_) => "silent",
+            Self::OverMemory { .. } => "memory",
+            Self::HookFailed { .. } | Self::HookTimedOut(_) => "hook_failed",
+            Self::Declared(_) => "declared",
             Self::Stopped => "stopped",
         }
     }
@@ -55,8 +86,8 @@ impl fmt::Display for WorkerExit {
         match self {
             Self::Spawn(error) => write!(formatter, "the worker could not be started: {error}"),
             Self::StartFailed { message, .. } => formatter.write_str(message),
-            Self::StartTimedOut(limit) => {
-                write!(formatter, "the worker was not ready within {limit:?} (--start-timeout)")
+            Self::StartTimedOut { limit, option } => {
+                write!(formatter, "the worker was not ready within {limit:?} ({option})")
             }
             Self::Refused(reason) => write!(formatter, "the worker was refused: {reason}"),
             Self::Exited(status) => match (status.signal(), status.code()) {
@@ -70,6 +101,26 @@ impl fmt::Display for WorkerExit {
             Self::Hung(limit) => {
                 write!(formatter, "the worker was killed: its handler ran longer than {limit:?}")
             }
+            Self::Silent(limit) => {
+                write!(
+                    formatter,
+                    "the worker was killed: it gave no sign of life for {limit:?} (heartbeat_timeout)"
+                )
+            }
+            Self::OverMemory { resident, limit } => write!(
+                formatter,
+                "the worker was killed: it held {} MiB of memory, which is over its max_rss of {} MiB",
+                resident >> 20,
+                limit >> 20
+            ),
+            Self::HookFailed { message, .. } => write!(formatter, "the worker was killed: {message}"),
+            Self::HookTimedOut(limit) => {
+                write!(
+                    formatter,
+                    "the worker was killed: falling asleep or waking took over {limit:?} (start_timeout)"
+                )
+            }
+            Self::Declared(_) => formatter.write_str("the worker said what its application declares"),
             Self::Stopped => formatter.write_str("the worker was stopped"),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyserve::agent::{Agent, AgentConfig, Error, Shutdown, WorkerCommand};
+use anyserve::agent::{Agent, AgentConfig, Error, FleetConfig, Shutdown, WorkerCommand};
 use anyserve::client::{CallOptions, Client, ClientError};
 use anyserve::proto::inference::model_infer_request::InferInputTensor;
 use anyserve::proto::inference::model_infer_response::InferOutputTensor;
@@ -28,7 +28,7 @@ fn worker_process() {
         stream: name == "chunks",
         ..Default::default()
     };
-    worker.ready(["echo", "fail", "exit", "drop", "chunks"].map(capability).into(), 1).unwrap();
+    worker.ready(["echo", "fail", "exit", "drop", "chunks"].map(capability).into(), 1, false).unwrap();
     while let Some(mut request) = worker.next() {
         match request.capability() {
             0 => {
@@ -77,10 +77,10 @@ struct Running {
 
 impl Running {
     async fn start(workers: usize) -> Self {
-        let args = ["--exact", "worker_process", "--ignored", "--quiet"].map(Into::into).into();
-        let command = WorkerCommand { program: std::env::current_exe().unwrap().into(), args };
-        let mut config = AgentConfig::new(([127, 0, 0, 1], 0).into(), command);
-        config.workers = workers;
+        let args = ["--exact", "worker_process", "--ignored", "--quiet"].map(Into::into);
+        let command = WorkerCommand::new(std::env::current_exe().unwrap(), args);
+        let fleet = FleetConfig::of(command, u32::try_from(workers).unwrap());
+        let config = AgentConfig::new(([127, 0, 0, 1], 0).into(), fleet);
         let agent = Agent::bind(config).await.unwrap();
         let client = Client::new(&agent.address().to_string()).unwrap();
         let (shutdown, (sender, ready)) = (Shutdown::default(), oneshot::channel());
@@ -199,16 +199,16 @@ async fn every_way_to_fail_has_its_code_and_the_agent_goes_on() {
 async fn a_port_in_use_is_named() {
     let running = Running::start(1).await;
     let address = running.client.endpoint().parse().unwrap();
-    let command = WorkerCommand { program: "/bin/false".into(), args: vec![] };
-    let error = Agent::bind(AgentConfig::new(address, command)).await.unwrap_err();
+    let fleet = FleetConfig::of(WorkerCommand::new("/bin/false", []), 1);
+    let error = Agent::bind(AgentConfig::new(address, fleet)).await.unwrap_err();
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     running.stop().await;
 }
 
 #[tokio::test]
 async fn a_program_that_is_no_worker_fails_the_start() {
-    let command = WorkerCommand { program: "/bin/false".into(), args: vec![] };
-    let agent = Agent::bind(AgentConfig::new(([127, 0, 0, 1], 0).into(), command)).await.unwrap();
+    let fleet = FleetConfig::of(WorkerCommand::new("/bin/false", []), 1);
+    let agent = Agent::bind(AgentConfig::new(([127, 0, 0, 1], 0).into(), fleet)).await.unwrap();
     let error = agent.run(Shutdown::default(), |_| panic!("it cannot be ready")).await.unwrap_err();
     assert_eq!(error.to_string(), "the worker exited with code 1");
 }

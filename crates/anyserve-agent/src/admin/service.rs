@@ -1,0 +1,83 @@
+//! The operators' calls.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyserve_proto::admin::admin_server::Admin;
+use anyserve_proto::admin::{
+    Done, PinRequest, PoolRequest, ReloadRequest, ScaleRequest, StatusRequest, StatusResponse,
+};
+use tonic::{Request, Response, Status};
+
+use crate::dispatch::{Dispatcher, OperationError};
+use crate::fleet::Fleet;
+use crate::telemetry::resident;
+
+#[derive(Clone, Debug)]
+pub(crate) struct AdminService {
+    pub(crate) dispatcher: Arc<Dispatcher>,
+    pub(crate) fleet: Arc<Fleet>,
+    pub(crate) address: SocketAddr,
+}
+
+#[tonic::async_trait]
+impl Admin for AdminService {
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let mut status = StatusResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            address: self.address.to_string(),
+            pid: std::process::id(),
+            resident_memory: resident(std::process::id()).unwrap_or_default(),
+            ..self.dispatcher.status()
+        };
+        for worker in status.pools.iter_mut().flat_map(|pool| &mut pool.workers) {
+            worker.resident_memory = resident(worker.pid).unwrap_or_default();
+        }
+        Ok(Response::new(status))
+    }
+
+    async fn scale(&self, request: Request<ScaleRequest>) -> Result<Response<Done>, Status> {
+        let ScaleRequest { pool, min, max } = request.into_inner();
+        done(self.dispatcher.scale(&pool, min, max))
+    }
+
+    async fn sleep(&self, request: Request<PoolRequest>) -> Result<Response<Done>, Status> {
+        done(self.dispatcher.sleep(&request.into_inner().pool))
+    }
+
+    async fn wake(&self, request: Request<PoolRequest>) -> Result<Response<Done>, Status> {
+        done(self.dispatcher.wake(&request.into_inner().pool))
+    }
+
+    async fn pin(&self, request: Request<PinRequest>) -> Result<Response<Done>, Status> {
+        let PinRequest { pool, pinned } = request.into_inner();
+        done(self.dispatcher.pin(&pool, pinned))
+    }
+
+    async fn drain(&self, request: Request<PoolRequest>) -> Result<Response<Done>, Status> {
+        done(self.dispatcher.drain_pool(&request.into_inner().pool))
+    }
+
+    async fn reload(&self, request: Request<ReloadRequest>) -> Result<Response<Done>, Status> {
+        // It goes on if the operator goes away.
+        let (fleet, all) = (Arc::clone(&self.fleet), request.into_inner().all);
+        let reloaded = fleet.reload_in_background(all).await;
+        let message = reloaded.map_err(|error| {
+            Status::failed_precondition(format!("not reloaded, the configuration stays as it was: {error}"))
+        })?;
+        Ok(Response::new(Done { message }))
+    }
+}
+
+fn done(result: Result<String, OperationError>) -> Result<Response<Done>, Status> {
+    let message = result.map_err(|error| {
+        let text = error.to_string();
+        match error {
+            OperationError::NoPool { .. } => Status::not_found(text),
+            OperationError::TooMany(_) => Status::invalid_argument(text),
+            OperationError::Misfit(_) | OperationError::CannotSleep(_) => Status::failed_precondition(text),
+            OperationError::Draining => Status::unavailable(text),
+        }
+    })?;
+    Ok(Response::new(Done { message }))
+}
