@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import AnyserveError
-from . import infer, run
+from . import config, infer, operate, run, status
 
 __all__ = ["main"]
 
@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     run.add_to(commands)
     infer.add_to(commands)
+    status.add_to(commands)
+    operate.add_to(commands)
+    config.add_to(commands)
     options, rest = parser.parse_known_args(arguments)
     try:
         if rest and not ("take_rest" in options and options.take_rest(options, rest)):
@@ -31,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback = getattr(error, "traceback", "")
         if traceback:
             print(traceback, file=sys.stderr, end="")
-        print(f"anyserve: {error}", file=sys.stderr)
+        # A list of problems has a line for each, which begins with its place.
+        print(error if hasattr(error, "problems") else f"anyserve: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

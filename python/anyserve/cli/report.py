@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING
 from .. import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from .fleet import Pool
+
 __all__ = ["Reporter"]
+
+MOST_SHOWN = 20
+"""Of more capabilities, only so many are shown."""
 
 
 class Reporter:
@@ -25,14 +32,26 @@ class Reporter:
 
             self._console = Console(highlight=False)
 
-    def starting(self, workers: int) -> None:
-        """The workers are being started."""
-        self._say(f"anyserve {__version__}: starting {_count(workers, 'worker')} of {self._target}", style="dim")
+    def starting(self, pools: Sequence[Pool]) -> None:
+        """The first workers are being started."""
+        what = _count(len(pools), "pool")
+        if len(pools) == 1 and pools[0].options.min:
+            what = _count(pools[0].options.min, "worker")
+        self._say(f"anyserve {__version__}: starting {what} of {self._target}", style="dim")
 
     def ready(
-        self, host: str, port: int, metrics: int | None, workers: int, capabilities: list[str], took: float
+        self,
+        host: str,
+        port: int,
+        metrics: int | None,
+        workers: int,
+        pools: list[str],
+        capabilities: list[str],
+        took: float,
     ) -> None:
-        """Every worker is ready."""
+        """Every pool has the workers that it must have."""
+        if len(capabilities) > MOST_SHOWN:
+            capabilities = [*capabilities[:MOST_SHOWN], f"{len(capabilities) - MOST_SHOWN} more"]
         where = f"http://127.0.0.1:{metrics}/metrics"
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         if self._console is None:
@@ -50,6 +69,8 @@ class Reporter:
         if metrics is not None:
             table.add_row("metrics", where)
         table.add_row("by", f"{_count(workers, 'worker')} of {self._target}")
+        if len(pools) > 1:
+            table.add_row("in", f"{_count(len(pools), 'pool')}: see `anyserve status --port {port}`")
         table.add_row("ready after", f"{took:.2f} s")
         self._console.print(Panel(table, title="[bold green]ready", expand=False, subtitle="Ctrl-C stops"))
 

@@ -1,16 +1,23 @@
-"""``anyserve run``: serve an application."""
+"""``anyserve run``: serve an application, or the pools of a configuration file."""
 
 from __future__ import annotations
 
 import argparse
 import signal
-import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import _core
+from ..errors import ServeError
 from . import report
-from .sizes import byte_size, memory_size, metrics_port, port, positive_int, seconds
+from .fleet import of_config, of_target
+from .folders import admin_folder, memory_folder
+from .settings import Settings
+from .sizes import byte_size, gpu_list, memory_size, metrics_port, port, positive_int, seconds
+
+if TYPE_CHECKING:
+    from .fleet import Fleet
 
 __all__ = ["add_to"]
 
@@ -18,93 +25,145 @@ METRICS_PORT = 8002
 # What stands for that one, or any if it is taken.
 USUAL_METRICS_PORT = -1
 
+LEVELS = ["error", "warn", "info", "debug", "trace"]
+
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     parser = commands.add_parser(
         "run",
-        help="serve an application",
-        description="Serve an application until Ctrl-C or SIGTERM; then finish what is running and stop. "
-        "A second Ctrl-C stops at once.",
+        help="serve an application, or the pools of a configuration file",
+        description="Serve an application, or the pools of a configuration file, until Ctrl-C or SIGTERM; then finish "
+        "what is running and stop. A second Ctrl-C stops at once. Options go before what the file says.",
     )
-    default = "(default: %(default)s)"
-    parser.add_argument("target", metavar="MODULE:ATTRIBUTE", help="the application, from the current folder")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("target", nargs="?", metavar="MODULE:ATTRIBUTE", help="the application, from the current folder")
+    what.add_argument("--config", type=Path, metavar="FILE", help="the pools, such as anyserve.yaml")
     parser.add_argument("--factory", action="store_true", help="ATTRIBUTE makes the app; each worker calls it once")
-    parser.add_argument("--host", default="127.0.0.1", help=f"address to listen on; 0.0.0.0 for all {default}")
-    parser.add_argument("--port", type=port, default=8000, help=f"gRPC port; 0 takes a free one {default}")
     parser.add_argument(
-        "--metrics-port",
-        type=metrics_port,
-        default=USUAL_METRICS_PORT,
-        metavar="PORT",
-        help="Prometheus metrics on 127.0.0.1; 0 takes a free port, none serves none "
-        f"(default: {METRICS_PORT}, or a free port if that is taken)",
+        "--workers",
+        type=positive_int,
+        metavar="N",
+        help="workers for the application's functions (default: 1)",
     )
-    parser.add_argument("--workers", type=positive_int, default=1, metavar="N", help=f"worker processes {default}")
+    parser.add_argument(
+        "--gpus", type=gpu_list, metavar="LIST", help="GPUs to hand out: 0,1 or none (default: those that are found)"
+    )
+    settings = Settings()
+    _add_settings(parser, settings)
+    parser.set_defaults(main=lambda options: main(options, settings))
 
+
+def _add_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
+    settings.add(parser, "--host", "127.0.0.1", "address to listen on; 0.0.0.0 for all")
+    settings.add(parser, "--port", 8000, "gRPC port; 0 takes a free one", type=port)
+    settings.add(
+        parser,
+        "--metrics-port",
+        USUAL_METRICS_PORT,
+        "Prometheus metrics on 127.0.0.1; 0 takes a free port, none serves none",
+        shown=f"{METRICS_PORT}, or a free port if that is taken",
+        type=metrics_port,
+        metavar="PORT",
+    )
     limits = parser.add_argument_group("limits")
     size: dict[str, Any] = {"type": byte_size, "metavar": "SIZE"}
     duration: dict[str, Any] = {"type": seconds, "metavar": "SECONDS"}
-    limits.add_argument("--max-message-size", default="64MiB", help=f"largest request or response {default}", **size)
-    limits.add_argument(
-        "--max-queue-size", type=positive_int, default=10_000, metavar="N", help=f"requests that may wait {default}"
-    )
-    limits.add_argument(
+    settings.add(limits, "--max-message-size", 64 << 20, "largest request or response", shown="64MiB", **size)
+    settings.add(limits, "--max-queue-size", 10_000, "requests that may wait", type=positive_int, metavar="N")
+    settings.add(
+        limits,
         "--max-queue-bytes",
+        1 << 30,
+        "what the tensors of requests under way may hold together",
+        shown="1GiB",
         type=memory_size,
-        default="1GiB",
         metavar="SIZE",
-        help=f"what the tensors of requests under way may hold together {default}",
     )
-    limits.add_argument("--start-timeout", default=600, help=f"until a worker must be ready {default}", **duration)
-    limits.add_argument("--drain-timeout", default=30, help=f"for what still runs at the end {default}", **duration)
-
-    limits.add_argument(
+    settings.add(limits, "--start-timeout", 600.0, "until a worker must be ready", shown="600", **duration)
+    settings.add(limits, "--drain-timeout", 30.0, "for what still runs at the end", shown="30", **duration)
+    settings.add(
+        limits,
         "--stream-stall-timeout",
-        default=60,
-        help=f"until a stream fails whose client takes nothing {default}",
+        60.0,
+        "until a stream fails that nobody reads",
+        shown="60",
         **duration,
     )
+    settings.add(parser, "--log-level", "info", "of the agent, to stderr", choices=LEVELS)
+    settings.add(parser, "--log-format", "text", "of the log lines", choices=["text", "json"])
+    parser.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="send the tracebacks of handlers to clients"
+    )
+    parser.add_argument(
+        "--no-model-control",
+        action="store_true",
+        help="refuse clients that load or unload by KServe's calls",
+    )
 
-    levels = ["error", "warn", "info", "debug", "trace"]
-    parser.add_argument("--log-level", choices=levels, default="info", help=f"of the agent, to stderr {default}")
-    parser.add_argument("--log-format", choices=["text", "json"], default="text", help=f"of the log lines {default}")
-    parser.add_argument("--debug", action="store_true", help="send the tracebacks of handlers to clients")
-    parser.set_defaults(main=main)
 
-
-def main(options: argparse.Namespace) -> int:
+def main(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until a signal says stop."""
     started = time.perf_counter()
-    reporter = report.Reporter(options.target)
+    fleet, server, name = _what(options)
+    values = settings.values(options, server)
+    debug = getattr(options, "debug", server.get("debug", False))
+    reporter = report.Reporter(name)
 
-    def on_ready(host: str, port: int, metrics: int | None, workers: int, capabilities: list[str]) -> None:
-        reporter.ready(host, port, metrics, workers, capabilities, time.perf_counter() - started)
+    def on_ready(
+        host: str, port: int, metrics: int | None, workers: int, pools: list[str], capabilities: list[str]
+    ) -> None:
+        took = time.perf_counter() - started
+        reporter.ready(host, port, metrics, workers, pools, capabilities, took)
 
-    command = [sys.executable, "-u", "-m", "anyserve.worker", options.target]
-    if options.factory:
-        command.append("--factory")
-    # The agent hears the signals itself; Python would turn them into KeyboardInterrupt on top.
+    # The agent hears the signals itself; those that come before it listens are kept for it here.
+    early_signals: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    reporter.starting(options.workers)
+        signal.signal(number, lambda number, _: early_signals.append(number))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    reporter.starting(fleet.pools)
+    near = values["metrics_port"] == USUAL_METRICS_PORT
     _core.run_agent(
-        host=options.host,
-        port=options.port,
-        command=command,
-        workers=options.workers,
-        max_message_size=options.max_message_size,
-        max_queue_size=options.max_queue_size,
-        max_queue_bytes=options.max_queue_bytes,
-        start_timeout=options.start_timeout,
-        drain_timeout=options.drain_timeout,
-        stream_stall_timeout=options.stream_stall_timeout,
-        metrics_port=METRICS_PORT if options.metrics_port == USUAL_METRICS_PORT else options.metrics_port,
-        metrics_near=options.metrics_port == USUAL_METRICS_PORT,
-        debug=options.debug,
-        log_level=options.log_level,
-        log_format=options.log_format,
+        **{**values, "metrics_port": METRICS_PORT if near else values["metrics_port"]},
+        fleet=fleet,
+        # The code of a single application may have changed; a file says itself what has.
+        reload=lambda: _again(options, server),
+        reload_all=options.config is None,
+        admin_folder=str(admin_folder()),
+        memory_folder=str(memory_folder()),
+        model_control=not options.no_model_control,
+        metrics_near=near,
+        debug=debug,
+        early_signals=early_signals,
         on_ready=on_ready,
     )
+    # It has ended: another signal changes nothing.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     reporter.stopped()
     return 0
+
+
+def _again(options: argparse.Namespace, server: dict[str, Any]) -> Fleet:
+    """What to serve from now on."""
+    fleet, changed, _ = _what(options)
+    if changed != server:
+        names = sorted(name for name in {*server, *changed} if server.get(name) != changed.get(name))
+        raise ServeError(f"settings of the server have changed ({', '.join(names)}); that takes a restart of the agent")
+    return fleet
+
+
+def _what(options: argparse.Namespace) -> tuple[Fleet, dict[str, Any], str]:
+    """What to serve, the settings that come with it, and its name."""
+    if options.config is None:
+        workers = options.workers or 1
+        fleet = of_target(options.target, factory=options.factory, workers=workers, gpus=options.gpus)
+        return fleet, {}, options.target
+    for flag in ("factory", "workers"):
+        if getattr(options, flag):
+            raise argparse.ArgumentTypeError(f"--{flag} does not go with --config: the file says it for each pool")
+    from ..config import load_config
+
+    config = load_config(options.config)
+    fleet = of_config(config)
+    return fleet if options.gpus is None else fleet._replace(gpus=options.gpus), config.server, str(options.config)

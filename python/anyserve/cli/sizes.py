@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-__all__ = ["byte_size", "memory_size", "metrics_port", "port", "positive_int", "seconds"]
+__all__ = ["byte_size", "gpu_list", "memory_size", "metrics_port", "port", "positive_int", "seconds", "worker_range"]
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -60,6 +60,16 @@ def metrics_port(text: str) -> int | None:
         raise argparse.ArgumentTypeError(f"'{text}' is neither a port from 0 to 65535 nor none") from None
 
 
+def gpu_list(text: str) -> list[int]:
+    """The indices of GPUs, such as 0,1; or "none"."""
+    if text == "none":
+        return []
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() for word in words) or len(set(words)) < len(words):
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a list of GPUs such as 0,1 nor none")
+    return [int(word) for word in words]
+
+
 def seconds(text: str) -> float:
     """A positive number of seconds."""
     try:
@@ -69,3 +79,11 @@ def seconds(text: str) -> float:
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive number of seconds")
     return value
+
+
+def worker_range(text: str) -> tuple[int, int | None]:
+    """A number of workers, or the least and the most, such as 0-2."""
+    match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", text) if text.isascii() else None
+    if match is None or (match[2] and int(match[2]) < int(match[1])):
+        raise argparse.ArgumentTypeError(f"'{text}' is neither a number of workers nor a range such as 0-2")
+    return int(match[1]), int(match[2]) if match[2] else None
