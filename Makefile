@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR ?= auto
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor benches/scheduler proto -type f)
 PYTHON_PATHS := python examples tests benches
 
-.PHONY: serve test test-rust test-python lint format wheel bench bench-scheduler clean
+.PHONY: serve test test-rust test-python lint format wheel bench bench-scheduler bench-pools clean
 
 ## Build, install and serve examples.basic.app:app until Ctrl-C.
 serve: $(VENV)/installed
@@ -54,6 +54,13 @@ bench-scheduler:
 	cargo build --release --quiet -p anyserve-bench-scheduler
 	$(if $(TRACE),target/release/simulate $(TRACE) docs/scheduling.svg,@echo "no TRACE=FILE was given: no simulation")
 	target/release/speed
+
+## How fast workers start and pools take turns; TRACE=FILE adds the replay of docs/workers.md.
+bench-pools: $(VENV)/installed
+	$(BIN)/python benches/pools.py
+	cargo build --release --quiet -p anyserve-bench-scheduler
+	$(if $(TRACE),target/release/switch $(TRACE),@echo "no TRACE=FILE was given: no replay")
+	target/release/switch --tick
 
 clean:
 	rm -rf $(VENV) dist target
