@@ -15,7 +15,7 @@ from anyserve.cli.sizes import byte_size, port, positive_int, seconds
     [
         ([], "required: COMMAND"),
         (["walk"], "invalid choice: 'walk'"),
-        (["run"], "required: MODULE:ATTRIBUTE"),
+        (["run"], "one of the arguments MODULE:ATTRIBUTE --config is required"),
         (["run", "a:b", "--port", "65536"], "'65536' is not a port from 0 to 65535"),
         (["run", "a:b", "--port", "http"], "'http' is not a port"),
         (["run", "a:b", "--port", "-1"], "'-1' is not a port"),

@@ -13,6 +13,7 @@ CLASSES = {
     StatusCode.RESOURCE_EXHAUSTED: errors.ResourceExhaustedError,
     StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
     StatusCode.UNAVAILABLE: errors.UnavailableError,
+    StatusCode.FAILED_PRECONDITION: errors.FailedPreconditionError,
     StatusCode.UNIMPLEMENTED: errors.UnimplementedError,
     StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
     StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,

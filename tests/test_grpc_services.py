@@ -30,6 +30,9 @@ SERVED = {
     "ModelInfer",
     "ModelStreamInfer",
     "ModelStatistics",
+    "RepositoryIndex",
+    "RepositoryModelLoad",
+    "RepositoryModelUnload",
 }
 METHODS = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
 SERVING = health_pb2.HealthCheckResponse.SERVING

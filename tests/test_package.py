@@ -64,6 +64,52 @@ def test_importing_it_imports_nothing_heavy(name: str) -> None:
     assert not loaded & {"numpy", "rich", "fastapi", "uvicorn", "grpc", "tritonclient", "asyncio"}
 
 
+# The standard library's slow ones, and what of ours a worker does not need.
+NOT_IN_A_WORKER = {
+    *(
+        "argparse",
+        "ast",
+        "asyncio",
+        "contextlib",
+        "dataclasses",
+        "enum",
+        "functools",
+        "inspect",
+        "json",
+        "logging",
+        "re",
+    ),
+    *("socket", "subprocess", "threading", "traceback", "typing"),
+    *("anyserve.batch", "anyserve.cli", "anyserve.client", "anyserve.class_pool", "anyserve.stream"),
+    *("anyserve.worker.event_loop", "anyserve.worker_class"),
+}
+
+
+@pytest.mark.parametrize("name", ["anyserve", "anyserve.worker.__main__", "anyserve.worker.threads"])
+def test_a_worker_imports_only_what_it_needs(name: str) -> None:
+    always = set(run("import sys; print(*sys.modules)").split())
+    loaded = set(run(f"import sys, {name}, examples.basic.app; print(*sys.modules)").split())
+    assert "anyserve._core" in loaded
+    assert not (loaded - always) & NOT_IN_A_WORKER
+
+
+def test_a_class_worker_needs_little_more() -> None:
+    declare = "app.worker(capability={'a': 1}, idle_timeout='5m', memory='4GiB')(C)"
+    base = "type('C', (anyserve.Worker,), {'handle': lambda self, request: None})"
+    code = f"import anyserve, sys; C = {base}; app = anyserve.AnyServe(); {declare}; print(*sys.modules)"
+    always = set(run("import sys; print(*sys.modules)").split())
+    added = set(run(code).split()) - always
+    assert added & NOT_IN_A_WORKER == {"anyserve.class_pool", "anyserve.worker_class"}
+
+
+def test_what_is_imported_later_is_there_all_the_same() -> None:
+    assert set(anyserve.__all__) <= set(dir(anyserve))
+    names = ", ".join(anyserve.__all__)
+    assert run(f"from anyserve import {names}; print(Worker.__name__, batch.__name__)") == "Worker anyserve.batch\n"
+    with pytest.raises(AttributeError, match="module 'anyserve' has no attribute 'nothing'"):
+        _ = anyserve.nothing
+
+
 def test_types_come_with_it() -> None:
     assert (FOLDER / "py.typed").exists()
     assert (FOLDER / "_core.pyi").exists()

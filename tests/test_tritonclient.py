@@ -55,7 +55,7 @@ def test_a_model_without_a_name_is_an_invalid_argument(triton: Any) -> None:
 def test_the_server_says_what_it_is(triton: Any) -> None:
     metadata = triton.get_server_metadata()
     assert (metadata.name, metadata.version) == ("anyserve", anyserve.__version__)
-    assert list(metadata.extensions) == ["statistics"]
+    assert list(metadata.extensions) == ["model_repository", "statistics"]
 
 
 def test_a_model_says_what_it_takes_and_gives(triton: Any) -> None:
