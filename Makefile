@@ -60,6 +60,7 @@ bench-pools: $(VENV)/installed
 	$(BIN)/python benches/pools.py
 	cargo build --release --quiet -p anyserve-bench-scheduler
 	$(if $(TRACE),target/release/switch $(TRACE),@echo "no TRACE=FILE was given: no replay")
+	$(if $(TRACE),$(BIN)/python benches/replay.py $(TRACE))
 	target/release/switch --tick
 
 clean:
