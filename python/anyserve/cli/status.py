@@ -88,9 +88,12 @@ def _pools(pools: list[dict[str, Any]]) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("pool", "state", box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    # Where the terminal is narrow, what is served makes room for the rest.
+    table.add_column("pool", no_wrap=True, min_width=7)
+    table.add_column("state", no_wrap=True, min_width=8)
     for name in ("workers", "waiting", "oldest", "running", "ended", "failed", "per s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
     table.add_column("serves", overflow="ellipsis", no_wrap=True)
     for pool in pools:
         bounds = str(pool["min"]) if pool["min"] == pool["max"] else f"{pool['min']}-{pool['max']}"
