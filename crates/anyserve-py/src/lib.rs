@@ -14,6 +14,7 @@ mod fleet;
 mod gpus;
 mod handler;
 mod message;
+mod options;
 mod outlet;
 mod parameters;
 mod pool;

@@ -1,11 +1,10 @@
 //! What the application declared of a pool.
 
-use std::collections::BTreeMap;
-
-use anyserve::proto::worker::{DeclaredPool, PoolOptions};
+use anyserve::proto::worker::DeclaredPool;
 use pyo3::prelude::*;
 
-use crate::handler::{self, Handler, micros};
+use crate::handler::{self, Handler};
+use crate::options::Options;
 
 /// A pool, as `anyserve.pool.DeclaredPool` has it.
 #[derive(FromPyObject)]
@@ -14,27 +13,6 @@ pub(crate) struct Pool {
     handlers: Vec<Handler>,
     sleeps: bool,
     options: Options,
-}
-
-/// How its workers are run, as `anyserve.pool.PoolOptions` has it: times in seconds, sizes in bytes.
-#[derive(FromPyObject)]
-struct Options {
-    min: Option<u32>,
-    max: Option<u32>,
-    gpus: Option<u32>,
-    resources: Option<BTreeMap<String, u64>>,
-    asleep: Option<BTreeMap<String, u64>>,
-    idle_timeout: Option<f64>,
-    start_timeout: Option<f64>,
-    stop_timeout: Option<f64>,
-    min_residence: Option<f64>,
-    heartbeat_timeout: Option<f64>,
-    eviction_cost: Option<f64>,
-    pinned: Option<bool>,
-    max_rss: Option<u64>,
-    max_requests: Option<u64>,
-    preload: Option<Vec<String>>,
-    slo: Option<f64>,
 }
 
 impl Pool {
@@ -46,29 +24,6 @@ impl Pool {
             concurrency: handler::concurrency(&self.handlers),
             sleeps: self.sleeps,
             options: Some(self.options.into_message()),
-        }
-    }
-}
-
-impl Options {
-    fn into_message(self) -> PoolOptions {
-        PoolOptions {
-            min: self.min,
-            max: self.max,
-            gpus: self.gpus,
-            resources: self.resources.unwrap_or_default(),
-            asleep: self.asleep.unwrap_or_default(),
-            idle_timeout_us: self.idle_timeout.map(micros),
-            start_timeout_us: self.start_timeout.map(micros),
-            stop_timeout_us: self.stop_timeout.map(micros),
-            min_residence_us: self.min_residence.map(micros),
-            heartbeat_timeout_us: self.heartbeat_timeout.map(micros),
-            eviction_cost: self.eviction_cost,
-            pinned: self.pinned,
-            max_rss: self.max_rss,
-            max_requests: self.max_requests,
-            preload: self.preload.unwrap_or_default(),
-            slo_us: self.slo.map(micros),
         }
     }
 }

@@ -285,11 +285,11 @@ impl State {
 
     /// Lets the workers of drained pools go once nothing waits that only such pools could serve; what a stopping worker
     /// gives back has them start again.
-    pub(super) fn drain_pools(&mut self, now: Time) {
+    pub(super) fn drain_pools(&mut self) {
         let ids: Vec<_> = self.pools.iter().filter(|(_, record)| record.drains).map(|(&id, _)| id).collect();
         for id in ids {
             let done = !self.scheduler.waiting_in(id).into_iter().any(|request| self.needs_drained(request));
-            if done != (self.scaler.phase(id, now) == Phase::Held) {
+            if done != self.scaler.is_held(id) {
                 self.scaler.hold(id, done);
             }
         }

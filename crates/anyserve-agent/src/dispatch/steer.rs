@@ -56,7 +56,7 @@ impl Dispatcher {
 impl State {
     /// Decides, and carries out all but the starts, which wait in `launches`.
     pub(super) fn decide(&mut self, now: Time) {
-        self.drain_pools(now);
+        self.drain_pools();
         let decisions = self.scaler.decide(&self.scheduler, now);
         // What was decided may lead to more: another worker of the same pool, say.
         self.undecided |= !decisions.is_empty();

@@ -136,9 +136,10 @@ impl Fleet {
     /// Adds a pool of which is known what can be known.
     fn add(&self, learned: Learned) -> Result<PoolId, String> {
         let Learned { config, pool } = learned;
-        let Context { fork_servers, servers_stop, .. } = &self.context;
-        fork_servers.prepare(&config.name, &pool.settings, servers_stop);
-        let id = self.context.dispatcher.add_pool(pool).map_err(|misfit| misfit.to_string())?;
+        let Context { dispatcher, fork_servers, servers_stop, .. } = &self.context;
+        let settings = pool.settings.clone();
+        let id = dispatcher.add_pool(pool).map_err(|misfit| misfit.to_string())?;
+        fork_servers.prepare(&config.name, &settings, servers_stop);
         self.lock().pools.insert(id, config);
         Ok(id)
     }

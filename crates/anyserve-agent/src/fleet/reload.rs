@@ -83,7 +83,7 @@ impl Fleet {
         let new = self.learn(replacing.into_iter().chain(added).collect()).await?;
         let successors = self.start_all(new, &replaced)?;
         if let Err(error) = self.wait_until_serving(&successors).await {
-            self.take_back(&successors);
+            self.take_back(&successors, &replaced);
             return Err(error);
         }
         for successor in &successors {
@@ -163,10 +163,7 @@ impl Fleet {
             match self.add(learned) {
                 Ok(id) => successors.push(Successor { id, name, replaces: old }),
                 Err(error) => {
-                    self.take_back(&successors);
-                    for &old in replaced {
-                        self.context.dispatcher.settle_in(old);
-                    }
+                    self.take_back(&successors, replaced);
                     return Err(error);
                 }
             }
@@ -196,12 +193,12 @@ impl Fleet {
     }
 
     /// The old configuration stays.
-    fn take_back(&self, successors: &[Successor]) {
+    fn take_back(&self, successors: &[Successor], replaced: &[PoolId]) {
         for successor in successors {
             self.retire(successor.id);
         }
         // Only now is there room for what they had.
-        for old in successors.iter().filter_map(|successor| successor.replaces) {
+        for &old in replaced {
             self.context.dispatcher.settle_in(old);
         }
     }

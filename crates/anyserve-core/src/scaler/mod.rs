@@ -126,6 +126,11 @@ impl Scaler {
         }
     }
 
+    /// Whether no worker of a pool may start, because it was drained.
+    pub fn is_held(&self, id: PoolId) -> bool {
+        self.pools.get(&id).is_some_and(|pool| pool.held)
+    }
+
     /// How many starts of a pool have failed in a row.
     pub fn failed_starts(&self, id: PoolId) -> u32 {
         self.pools.get(&id).map_or(0, |pool| pool.failed_starts)
