@@ -23,11 +23,15 @@ import signal
 import socket
 import struct
 import sys
+import time
 import warnings
 
 from .. import _core
 
 __all__ = ["main"]
+
+LINGERING_THREADS = 0.2
+"""How many seconds a thread that has ended may still be listed."""
 
 
 def main(modules: list[str]) -> list[str] | None:
@@ -98,6 +102,10 @@ def _preload(modules: list[str]) -> str:
         if probe == 0:
             os._exit(0)
         os.waitpid(probe, 0)
+    # A thread that was joined may be listed for a moment longer.
+    deadline = time.monotonic() + LINGERING_THREADS
+    while _threads() > 1 and time.monotonic() < deadline:
+        time.sleep(0.001)
     others = _threads() - 1
     if others:
         return f"{others} {'thread runs' if others == 1 else 'threads run'} after importing {', '.join(modules)}"
