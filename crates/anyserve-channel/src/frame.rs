@@ -3,7 +3,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::Message;
 
-use crate::ChannelError;
+use crate::{ChannelError, INLINE_LIMIT};
 
 /// A message's tensors: their raw contents in order.
 pub type Payload = Vec<Bytes>;
@@ -11,25 +11,23 @@ pub type Payload = Vec<Bytes>;
 /// The length of a frame's head: two `u32`.
 const HEAD: usize = 8;
 
-/// Payloads up to this size are copied behind their message, so that the frame is written as one piece.
-const COPIED_PAYLOAD: usize = 8 * 1024;
-
 /// In a larger payload every content starts at a multiple of this in memory, so that an array can be a view of it.
 const ALIGNMENT: usize = 64;
 
 static PADDING: [u8; ALIGNMENT] = [0; ALIGNMENT];
 
 /// The most bytes that a frame takes for a message of that size, and these contents.
-pub fn framed_size(message: usize, contents: &[Bytes]) -> u64 {
+pub fn framed_size<'a>(message: usize, contents: impl IntoIterator<Item = &'a Bytes>) -> u64 {
     // Each content has its size in the message, and may be padded.
     let content = |content: &Bytes| content.len() + 10 + ALIGNMENT;
-    (HEAD + 64 + message + contents.iter().map(content).sum::<usize>()) as u64
+    (HEAD + 64 + message + contents.into_iter().map(content).sum::<usize>()) as u64
 }
 
 /// A frame as the pieces to write, in order.
 pub(crate) fn encode(message: &impl Message, payload: &[Bytes]) -> Result<Vec<Bytes>, ChannelError> {
     let content_len: usize = payload.iter().map(Bytes::len).sum();
-    let copied = content_len <= COPIED_PAYLOAD;
+    // A small frame is written as one piece.
+    let copied = content_len <= INLINE_LIMIT;
     let padding = |part: &Bytes| if copied { 0 } else { part.len().next_multiple_of(ALIGNMENT) - part.len() };
     let payload_len = content_len + payload.iter().map(padding).sum::<usize>();
     let message_len = message.encoded_len();
@@ -67,7 +65,7 @@ pub(crate) fn decode<M: Message + Default>(
     if total as u64 > limit {
         return Err(ChannelError::TooLarge { found: total as u64, limit });
     }
-    if payload_len > COPIED_PAYLOAD {
+    if payload_len > INLINE_LIMIT {
         align(buffer, HEAD + message_len, total);
     }
     if buffer.len() < total {
@@ -101,7 +99,7 @@ pub fn split_payload(mut payload: Bytes, sizes: &[u64]) -> Result<Payload, Chann
         sizes.iter().try_fold(0_u64, |sum, &next| sum.checked_add(size(next)?))
     };
     let content_len = sum(Some);
-    let aligned = content_len.is_none_or(|content_len| content_len > COPIED_PAYLOAD as u64);
+    let aligned = content_len.is_none_or(|content_len| content_len > INLINE_LIMIT as u64);
     let claimed =
         if aligned { sum(|size| size.checked_next_multiple_of(ALIGNMENT as u64)) } else { content_len };
     if claimed != Some(found) {
@@ -130,7 +128,7 @@ mod tests {
 
     #[test]
     fn frames_survive_any_cut_of_the_stream() {
-        let large = Bytes::from(vec![3; COPIED_PAYLOAD + 1]);
+        let large = Bytes::from(vec![3; INLINE_LIMIT + 1]);
         let small = Bytes::from_static(b"ab");
         let mut wire = BytesMut::new();
         for payload in [vec![large.clone(), small.clone()], vec![], vec![small]] {
@@ -148,7 +146,7 @@ mod tests {
             assert!(buffer.is_empty());
             let sizes: Vec<Vec<_>> =
                 frames.iter().map(|frame| frame.iter().map(Bytes::len).collect()).collect();
-            assert_eq!(sizes, [vec![COPIED_PAYLOAD + 1, 2], vec![], vec![2]]);
+            assert_eq!(sizes, [vec![INLINE_LIMIT + 1, 2], vec![], vec![2]]);
             assert!(frames[0].iter().all(|content| (content.as_ptr() as usize).is_multiple_of(ALIGNMENT)));
         }
     }

@@ -25,6 +25,10 @@ pub const CLAIM_FILE_VARIABLE: &str = "ANYSERVE_CLAIM_FILE";
 /// The environment variable that holds the indices of the worker's GPUs, such as `0,1`; absent if it has none.
 pub const GPUS_VARIABLE: &str = "ANYSERVE_GPUS";
 
+/// Contents up to this size go with the message they belong to; a larger one goes by itself, so that it need not be
+/// copied.
+pub const INLINE_LIMIT: usize = 8 * 1024;
+
 /// How much larger than the largest message a frame may be: for lengths and padding.
 pub const FRAME_OVERHEAD: u64 = 1 << 20;
 

@@ -2,6 +2,7 @@
 //!
 //! - [`capability`]: what a capability is, what a query is, and when they match.
 //! - [`catalog`]: the capabilities that exist, and the query that a request stands for.
+//! - [`object`]: what objects are called.
 //! - [`scheduler`]: which request goes to which worker next.
 //! - [`scaler`]: how many workers each pool has, and which of them hold the machine's resources.
 //!
@@ -10,10 +11,12 @@
 
 pub mod capability;
 pub mod catalog;
+pub mod object;
 pub mod scaler;
 pub mod scheduler;
 
 pub use capability::{Capability, CapabilityError, Query, Value};
 pub use catalog::Catalog;
+pub use object::{ObjectId, Reference};
 pub use scaler::Scaler;
 pub use scheduler::Scheduler;

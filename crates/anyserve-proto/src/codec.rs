@@ -5,7 +5,7 @@
 
 use std::marker::PhantomData;
 
-use prost::Message;
+use prost::{DecodeError, Message};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
@@ -61,8 +61,11 @@ impl<U: Message + Default> Decoder for TensorDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        U::decode(buffer)
-            .map(Some)
-            .map_err(|error| Status::invalid_argument(format!("the message is not valid protobuf: {error}")))
+        U::decode(buffer).map(Some).map_err(|error| malformed(&error))
     }
+}
+
+/// What the sender of a message hears that cannot be decoded.
+pub fn malformed(error: &DecodeError) -> Status {
+    Status::invalid_argument(format!("the message is not valid protobuf: {error}"))
 }

@@ -20,6 +20,12 @@ pub mod anyserve {
             tonic::include_proto!("anyserve.admin.v1");
         }
     }
+    /// Objects, and how clients make and read them.
+    pub mod objects {
+        pub mod v1 {
+            tonic::include_proto!("anyserve.objects.v1");
+        }
+    }
     /// The worker channel.
     pub mod worker {
         pub mod v1 {

@@ -3,15 +3,19 @@
 //! - [`inference`]: KServe v2 (Open Inference Protocol) messages, client and server.
 //! - [`worker`]: the control messages between an agent and its workers.
 //! - [`admin`]: how an operator looks at an agent and steers it.
+//! - [`object`], [`objects`]: what objects are, and how clients make and read them.
 //! - [`tensor`]: what protobuf cannot say about a tensor: datatypes, element counts, the layout of `BYTES`.
 //! - [`codec`]: the gRPC codec that both ends use.
 
 pub mod codec;
 mod element;
+mod elsewhere;
 mod generated;
+pub mod object;
 pub mod tensor;
 
 pub use generated::anyserve::admin::v1 as admin;
+pub use generated::anyserve::objects::v1 as objects;
 pub use generated::anyserve::worker::v1 as worker;
 pub use generated::inference;
 
@@ -20,4 +24,4 @@ pub const INFERENCE_DESCRIPTORS: &[u8] =
     include_bytes!(concat!(env!("OUT_DIR"), "/inference_descriptor.bin"));
 
 /// The version of the worker channel; both ends must agree on it.
-pub const WORKER_PROTOCOL_VERSION: u32 = 3;
+pub const WORKER_PROTOCOL_VERSION: u32 = 4;

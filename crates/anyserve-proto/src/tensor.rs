@@ -4,14 +4,17 @@
 //! its length as a 4-byte little-endian number. [`normalize`] brings a client's request into that form and checks it,
 //! so that nothing behind it has to ask again.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::element;
+use crate::elsewhere;
+pub use crate::elsewhere::{OBJECT_REF, SHARED_MEMORY_REGION, is_elsewhere, object_ref, text_parameter};
+use crate::inference::model_infer_request::InferInputTensor;
 use crate::inference::model_infer_response::InferOutputTensor;
-use crate::inference::{InferTensorContents, ModelInferRequest, ModelInferResponse};
+use crate::inference::{InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse};
 
 /// The element types of KServe v2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,6 +72,10 @@ pub enum RequestError {
     Mixed { kind: &'static str, name: String },
     #[error("{tensors} {kind}s, but {raw} raw_{kind}_contents; there must be one for each")]
     RawCount { kind: &'static str, tensors: usize, raw: usize },
+    #[error("{kind} '{name}' has contents beside its parameter '{parameter}', which says where they are")]
+    Beside { kind: &'static str, name: String, parameter: &'static str },
+    #[error("{kind} '{name}': parameter '{parameter}' must be text")]
+    NoText { kind: &'static str, name: String, parameter: &'static str },
     #[error("{kind} '{name}' is there twice; names must be unique")]
     Duplicate { kind: &'static str, name: String },
 }
@@ -175,7 +182,8 @@ pub fn check(datatype: Datatype, shape: &[i64], raw: &[u8]) -> Result<(), Tensor
 
 /// Checks a request's tensors and brings their contents into `raw_input_contents`.
 ///
-/// Afterwards there is exactly one raw content for each input, none is typed, and each fits its datatype and shape.
+/// Afterwards there is exactly one raw content for each input, none is typed, and each fits its datatype and shape; but
+/// that of an input whose contents [are elsewhere](is_elsewhere) is empty.
 pub fn normalize(request: &mut ModelInferRequest) -> Result<(), RequestError> {
     let mut names = HashSet::with_capacity(request.inputs.len());
     if let Some(twice) = request.inputs.iter().find(|input| !names.insert(&input.name)) {
@@ -185,26 +193,41 @@ pub fn normalize(request: &mut ModelInferRequest) -> Result<(), RequestError> {
     if let Some(twice) = request.outputs.iter().find(|output| !names.insert(&output.name)) {
         return Err(RequestError::Duplicate { kind: "requested output", name: twice.name.clone() });
     }
+    let elsewhere = request.inputs.iter().filter(|input| is_elsewhere(&input.parameters)).count();
     let inputs = request.inputs.iter_mut().map(|input| TensorParts {
         kind: "input",
         name: &input.name,
         datatype: &input.datatype,
         shape: &input.shape,
+        parameters: &input.parameters,
         contents: &mut input.contents,
     });
-    normalize_tensors("input", inputs, &mut request.raw_input_contents)
+    normalize_tensors("input", inputs, elsewhere, &mut request.raw_input_contents)
 }
 
-/// Checks a response's tensors and brings their contents into `raw_output_contents`, as [`normalize`] does.
+/// Checks a response's tensors and brings their contents into `raw_output_contents`, as [`normalize`] does. Outputs
+/// whose contents are elsewhere may have empty ones here, if all of them do.
 pub fn normalize_response(response: &mut ModelInferResponse) -> Result<(), RequestError> {
+    let is_there = |output: &InferOutputTensor| is_elsewhere(&output.parameters);
+    let elsewhere = response.outputs.iter().filter(|output| is_there(output)).count();
+    let raw = &mut response.raw_output_contents;
+    if elsewhere > 0 && raw.len() == response.outputs.len() {
+        let mut outputs = response.outputs.iter();
+        // One that is not empty is left, and found to be too many.
+        raw.retain(|content| {
+            let left_out = outputs.next().is_some_and(is_there) && content.is_empty();
+            !left_out
+        });
+    }
     let outputs = response.outputs.iter_mut().map(|output| TensorParts {
         kind: "output",
         name: &output.name,
         datatype: &output.datatype,
         shape: &output.shape,
+        parameters: &output.parameters,
         contents: &mut output.contents,
     });
-    normalize_tensors("output", outputs, &mut response.raw_output_contents)
+    normalize_tensors("output", outputs, elsewhere, &mut response.raw_output_contents)
 }
 
 /// What inputs and outputs have in common.
@@ -213,10 +236,18 @@ struct TensorParts<'a> {
     name: &'a str,
     datatype: &'a str,
     shape: &'a [i64],
+    parameters: &'a BTreeMap<String, InferParameter>,
     contents: &'a mut Option<InferTensorContents>,
 }
 
 impl TensorParts<'_> {
+    /// Checks a tensor whose contents are elsewhere: they cannot be here too.
+    fn check_elsewhere(&self, raw: bool) -> Result<(), RequestError> {
+        Datatype::parse(self.datatype).map_err(|error| self.in_tensor(error))?;
+        let here = raw || self.contents.as_ref().is_some_and(|contents| !element::is_empty(contents));
+        elsewhere::check(self.kind, self.name, self.parameters, here)
+    }
+
     fn in_tensor(&self, source: TensorError) -> RequestError {
         RequestError::Tensor { kind: self.kind, name: self.name.to_owned(), source }
     }
@@ -225,14 +256,26 @@ impl TensorParts<'_> {
 fn normalize_tensors<'a>(
     kind: &'static str,
     tensors: impl ExactSizeIterator<Item = TensorParts<'a>>,
+    elsewhere: usize,
     raw_contents: &mut Vec<Bytes>,
 ) -> Result<(), RequestError> {
     let typed = raw_contents.is_empty();
-    let count = tensors.len();
-    if !typed && raw_contents.len() != count {
-        return Err(RequestError::RawCount { kind, tensors: count, raw: raw_contents.len() });
+    let (needed, given) = (tensors.len() - elsewhere, raw_contents.len());
+    if !typed && given == tensors.len() && elsewhere > 0 {
+        return Err(tensors
+            .map(|tensor| tensor.check_elsewhere(true))
+            .find_map(Result::err)
+            .unwrap_or(RequestError::RawCount { kind, tensors: needed, raw: given }));
+    }
+    if !typed && given != needed {
+        return Err(RequestError::RawCount { kind, tensors: needed, raw: given });
     }
     for (index, tensor) in tensors.enumerate() {
+        if is_elsewhere(tensor.parameters) {
+            tensor.check_elsewhere(false)?;
+            raw_contents.insert(index, Bytes::new());
+            continue;
+        }
         let datatype = Datatype::parse(tensor.datatype).map_err(|error| tensor.in_tensor(error))?;
         let contents = tensor.contents.take().filter(|contents| !element::is_empty(contents));
         if typed {
@@ -246,8 +289,18 @@ fn normalize_tensors<'a>(
     Ok(())
 }
 
-/// Checks one output against its raw contents.
+/// Checks one input against its raw contents.
+pub fn check_input(input: &InferInputTensor, raw: &[u8]) -> Result<(), RequestError> {
+    Datatype::parse(&input.datatype)
+        .and_then(|datatype| check(datatype, &input.shape, raw))
+        .map_err(|source| RequestError::Tensor { kind: "input", name: input.name.clone(), source })
+}
+
+/// Checks one output against its raw contents, if these are not elsewhere.
 pub fn check_output(output: &InferOutputTensor, raw: &[u8]) -> Result<(), RequestError> {
+    if is_elsewhere(&output.parameters) && raw.is_empty() {
+        return Ok(());
+    }
     Datatype::parse(&output.datatype)
         .and_then(|datatype| check(datatype, &output.shape, raw))
         .map_err(|source| RequestError::Tensor { kind: "output", name: output.name.clone(), source })

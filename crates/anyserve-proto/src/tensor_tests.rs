@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::inference::InferTensorContents;
+use crate::inference::infer_parameter::ParameterChoice;
 use crate::inference::model_infer_request::{InferInputTensor, InferRequestedOutputTensor};
 
 fn input(datatype: &str, shape: &[i64], contents: Option<InferTensorContents>) -> InferInputTensor {
@@ -121,5 +122,34 @@ proptest! {
     fn garbage_never_panics(garbage: Vec<u8>, shape: Vec<i64>) {
         let _ = check(Datatype::Bytes, &shape, &garbage);
         let _ = check(Datatype::Int64, &shape, &garbage);
+    }
+}
+
+#[test]
+fn outputs_elsewhere_have_empty_contents_or_none() {
+    let output = |name: &str, parameters| InferOutputTensor {
+        name: name.to_owned(),
+        datatype: "UINT8".to_owned(),
+        shape: vec![2],
+        parameters,
+        contents: None,
+    };
+    let text = ParameterChoice::StringParam("region".to_owned());
+    let there = InferParameter { parameter_choice: Some(text) };
+    let there = BTreeMap::from([(SHARED_MEMORY_REGION.to_owned(), there)]);
+    let (empty, given) = (Bytes::new(), Bytes::from_static(&[1, 2]));
+    for (raw, good) in [
+        (vec![given.clone()], true),
+        (vec![empty.clone(), given.clone()], true),
+        (vec![given.clone(), given.clone()], false),
+        (vec![given.clone(), empty.clone()], false),
+    ] {
+        let outputs = vec![output("there", there.clone()), output("here", BTreeMap::new())];
+        let mut response =
+            ModelInferResponse { outputs, raw_output_contents: raw.clone(), ..Default::default() };
+        assert_eq!(normalize_response(&mut response).is_ok(), good, "{raw:?}");
+        if good {
+            assert_eq!(response.raw_output_contents, [empty.clone(), given.clone()]);
+        }
     }
 }
