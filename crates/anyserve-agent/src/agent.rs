@@ -9,13 +9,14 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{AdminServer, AdminService};
-use crate::config::{AgentConfig, Metrics};
+use crate::config::{AgentConfig, Metrics, ObjectSpill};
 use crate::dispatch::Dispatcher;
 use crate::error::Error;
 use crate::fleet::Fleet;
 use crate::health::Health;
 use crate::ingress::{Edge, Server};
 use crate::listen::listen;
+use crate::objects::{CONNECTIONS, Objects, Spill, Tcp, TransferServer};
 use crate::telemetry::MetricsServer;
 
 /// How long the last responses may take to leave after the last request ended.
@@ -29,6 +30,8 @@ pub struct Agent {
     listener: TcpListener,
     metrics: Option<(TcpListener, SocketAddr)>,
     admin: Option<AdminServer>,
+    transfer: (TransferServer, SocketAddr),
+    spill: Option<Spill>,
 }
 
 /// What an agent serves, once all its workers are ready.
@@ -56,7 +59,7 @@ pub struct Shutdown {
 }
 
 impl Agent {
-    /// Opens the ports.
+    /// Opens the ports, and the file for objects that have to make room.
     pub async fn bind(config: AgentConfig) -> Result<Self, Error> {
         let (listener, address) = listen(config.address).await?;
         let metrics = match config.metrics {
@@ -69,7 +72,9 @@ impl Agent {
         };
         let admin = config.admin_folder.as_deref();
         let admin = admin.map(|folder| AdminServer::bind(folder, address.port())).transpose()?;
-        Ok(Self { config, address, listener, metrics, admin })
+        let transfer = TransferServer::bind(config.object_address).await?;
+        let spill = config.object_spill.as_ref().map(open_spill).transpose()?;
+        Ok(Self { config, address, listener, metrics, admin, transfer, spill })
     }
 
     /// Where it listens.
@@ -81,8 +86,14 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener, metrics, admin } = self;
-        let dispatcher = Arc::new(Dispatcher::new(&config));
+        let Self { config, address, listener, metrics, admin, transfer, spill } = self;
+        let (transfer, transfer_address) = transfer;
+        let (size, transport) = (config.object_store_size, Tcp::new(CONNECTIONS, config.object_checksum));
+        let objects = Objects::new(size, spill, Box::new(transport), config.allow_client_shm);
+        let objects = objects.map_err(|source| Error::ObjectStore { size, source })?;
+        objects.set_address(advertised(config.object_host.as_deref(), transfer_address));
+        let stop_transfer = CancellationToken::new();
+        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::clone(&objects)));
         let health = Health::new();
         let metrics_address = metrics.as_ref().map(|&(_, address)| address);
         let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
@@ -114,6 +125,8 @@ impl Agent {
             () = shutdown.now.cancelled() => Ok(()),
             () = server.run(listener) => Ok(()),
             () = dispatcher.run_ticker() => Ok(()),
+            () = objects.run() => Ok(()),
+            () = transfer.run(Arc::clone(&objects) as _, stop_transfer) => Ok(()),
             () = fleet.run() => Ok(()),
             () = fleet.reload_when_told() => Ok(()),
             () = serve_metrics(metrics.as_ref()) => Ok(()),
@@ -134,6 +147,24 @@ impl Agent {
         }
         fleet.stop(&shutdown.now).await;
         result
+    }
+}
+
+fn open_spill(spill: &ObjectSpill) -> Result<Spill, Error> {
+    let ObjectSpill { folder, size } = spill;
+    Spill::create(folder, *size).map_err(|source| Error::ObjectSpill { folder: folder.clone(), source })
+}
+
+/// What other agents are told of where this one's objects are.
+fn advertised(host: Option<&str>, address: SocketAddr) -> String {
+    match host {
+        Some(host) => format!("{host}:{}", address.port()),
+        // Of an agent that listens everywhere, the machine's name is the best that is known.
+        None if address.ip().is_unspecified() => {
+            let machine = rustix::system::uname();
+            format!("{}:{}", machine.nodename().to_string_lossy(), address.port())
+        }
+        None => address.to_string(),
     }
 }
 

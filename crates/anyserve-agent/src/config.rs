@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 /// The settings of an agent.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct AgentConfig {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
@@ -27,6 +28,18 @@ pub struct AgentConfig {
     pub max_queue_size: usize,
     /// How many bytes of tensors the requests that have not ended may hold together.
     pub max_queue_bytes: u64,
+    /// How many bytes the object store has, where the large tensors of requests and responses lie.
+    pub object_store_size: u64,
+    /// Where objects go that have to make room in it; they are lost if it is none.
+    pub object_spill: Option<ObjectSpill>,
+    /// Where other agents get this one's objects; port 0 takes a free one.
+    pub object_address: SocketAddr,
+    /// The name or address by which other agents reach that; by default the address itself.
+    pub object_host: Option<String>,
+    /// Whether what comes from other agents is checked against a checksum, beyond TCP's own.
+    pub object_checksum: bool,
+    /// Whether clients may pass tensors in shared memory that they register (KServe's system shared memory).
+    pub allow_client_shm: bool,
     /// How long a stream waits for a client that takes nothing of it.
     pub stream_stall_timeout: Duration,
     /// Where the metrics are served.
@@ -43,6 +56,22 @@ pub struct AgentConfig {
     pub drain_timeout: Duration,
     /// Whether a handler's traceback is sent to the client.
     pub debug: bool,
+}
+
+/// A file for objects that had to make room in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectSpill {
+    /// Where it is, without a name: it is gone with the agent, however that ends.
+    pub folder: PathBuf,
+    /// How many bytes it takes at most.
+    pub size: u64,
+}
+
+impl ObjectSpill {
+    /// A file of 10 GiB.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into(), size: 10 << 30 }
+    }
 }
 
 /// The pools, and what there is for them.
@@ -134,6 +163,12 @@ impl AgentConfig {
             max_message_size: 64 << 20,
             max_queue_size: 10_000,
             max_queue_bytes: 1 << 30,
+            object_address: (address.ip(), 0).into(),
+            object_host: None,
+            object_checksum: false,
+            allow_client_shm: false,
+            object_spill: None,
+            object_store_size: memory_of_machine().map_or(1 << 30, |bytes| bytes / 4),
             stream_stall_timeout: Duration::from_secs(60),
             metrics: Metrics::Off,
             admin_folder: None,
@@ -144,6 +179,14 @@ impl AgentConfig {
             debug: false,
         }
     }
+}
+
+/// How many bytes of memory the machine has, if the system says.
+fn memory_of_machine() -> Option<u64> {
+    let said = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = said.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = total.trim().strip_suffix(" kB")?.parse().ok()?;
+    kibibytes.checked_mul(1024)
 }
 
 impl FleetConfig {

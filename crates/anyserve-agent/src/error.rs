@@ -28,6 +28,22 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// There is no memory for the tensors.
+    #[error("cannot make an object store of {size} bytes: {source} (--object-store-size)")]
+    ObjectStore {
+        /// How large it should be.
+        size: u64,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// There is no place for objects that have to make room.
+    #[error("cannot make a file for objects in {folder}: {source} (--object-spill)")]
+    ObjectSpill {
+        /// Where it should be.
+        folder: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A worker ended before it was ready for the first time.
     #[error("{}{exit}", in_pool(pool))]
     WorkerStart {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::objects::{ObjectError, ResolveError};
 use anyserve_core::scheduler::{Rejection, RequestId};
 use anyserve_core::{Capability, CapabilityError, Catalog, Query};
 use anyserve_proto::inference::ModelInferRequest;
@@ -17,6 +18,8 @@ pub(crate) enum Failure {
     Tensor(#[from] RequestError),
     #[error("{0}")]
     Capability(#[from] CapabilityError),
+    #[error("{message}")]
+    Object { kind: Kind, message: String },
     #[error("the request names no capability; give a model name, cap.* parameters or x-cap-* metadata")]
     NoCapability,
     #[error("{0}")]
@@ -31,6 +34,10 @@ pub(crate) enum Failure {
         "requests and responses under way hold {held} bytes; with this one, that is over {limit} (--max-queue-bytes)"
     )]
     MemoryFull { held: u64, limit: u64 },
+    #[error(
+        "{asked} bytes of tensors found no room in the object store: {free} of {limit} are free (--object-store-size)"
+    )]
+    ArenaFull { asked: u64, free: u64, limit: u64 },
     #[error("{0}")]
     PredictedMiss(String, Duration),
     #[error("the deadline had passed when the request came")]
@@ -103,6 +110,7 @@ impl Failure {
             Self::NoMatch(_) => "no_match",
             Self::StreamOnly(_) => "stream_only",
             Self::Refused(..) | Self::MemoryFull { .. } => "queue_full",
+            Self::ArenaFull { .. } => "store_full",
             Self::PredictedMiss(..) => "predicted_miss",
             Self::DeadlinePassed => "deadline_passed",
             Self::Draining => "draining",
@@ -127,7 +135,12 @@ impl Failure {
             Code::Internal => "internal",
             Code::Unavailable => "unavailable",
             Code::Unauthenticated => "unauthenticated",
-            _ => "unknown",
+            Code::AlreadyExists => "already_exists",
+            Code::FailedPrecondition => "failed_precondition",
+            Code::Aborted => "aborted",
+            Code::OutOfRange => "out_of_range",
+            Code::DataLoss => "data_loss",
+            Code::Unknown => "unknown",
         }
     }
 
@@ -145,11 +158,13 @@ impl Failure {
     }
 
     /// When the client may try again.
-    fn retry_after(&self) -> Option<Duration> {
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Handler { retry_after, .. } => *retry_after,
             Self::Refused(_, after) | Self::PredictedMiss(_, after) => Some(*after),
             Self::MemoryFull { .. } => Some(MEMORY_RETRY),
+            // What is larger than all there is never fits.
+            Self::ArenaFull { asked, limit, .. } => (asked <= limit).then_some(MEMORY_RETRY),
             Self::PoolFailed { again_in, .. } => Some(*again_in),
             _ => None,
         }
@@ -162,7 +177,10 @@ impl Failure {
             }
             Self::NoMatch(_) | Self::NoLongerServed(_) => Code::NotFound,
             Self::StreamOnly(_) => Code::Unimplemented,
-            Self::Refused(..) | Self::PredictedMiss(..) | Self::MemoryFull { .. } => Code::ResourceExhausted,
+            Self::Refused(..)
+            | Self::PredictedMiss(..)
+            | Self::MemoryFull { .. }
+            | Self::ArenaFull { .. } => Code::ResourceExhausted,
             Self::Deadline(_) | Self::DeadlinePassed | Self::Hung(_) | Self::Overrun(_) => {
                 Code::DeadlineExceeded
             }
@@ -174,18 +192,54 @@ impl Failure {
             | Self::PoolGone { .. }
             | Self::PoolDrained(_) => Code::Unavailable,
             Self::NoModelControl => Code::PermissionDenied,
-            Self::Handler { kind, .. } => match kind {
-                Kind::Internal => Code::Internal,
-                Kind::InvalidArgument => Code::InvalidArgument,
-                Kind::NotFound => Code::NotFound,
-                Kind::ResourceExhausted => Code::ResourceExhausted,
-                Kind::DeadlineExceeded => Code::DeadlineExceeded,
-                Kind::Unavailable => Code::Unavailable,
-                Kind::Unimplemented => Code::Unimplemented,
-                Kind::PermissionDenied => Code::PermissionDenied,
-                Kind::Unauthenticated => Code::Unauthenticated,
-                Kind::Cancelled => Code::Cancelled,
-            },
+            Self::Handler { kind, .. } | Self::Object { kind, .. } => code_of(*kind),
+        }
+    }
+
+    /// The same for a worker, as its handlers raise it.
+    pub(crate) fn kind(&self) -> Kind {
+        let code = self.code();
+        KINDS.iter().find(|(_, known)| *known == code).map_or(Kind::Internal, |(kind, _)| *kind)
+    }
+}
+
+/// The codes of what workers report.
+const KINDS: [(Kind, Code); 16] = [
+    (Kind::Internal, Code::Internal),
+    (Kind::InvalidArgument, Code::InvalidArgument),
+    (Kind::NotFound, Code::NotFound),
+    (Kind::ResourceExhausted, Code::ResourceExhausted),
+    (Kind::DeadlineExceeded, Code::DeadlineExceeded),
+    (Kind::Unavailable, Code::Unavailable),
+    (Kind::Unimplemented, Code::Unimplemented),
+    (Kind::PermissionDenied, Code::PermissionDenied),
+    (Kind::Unauthenticated, Code::Unauthenticated),
+    (Kind::Cancelled, Code::Cancelled),
+    (Kind::Unknown, Code::Unknown),
+    (Kind::AlreadyExists, Code::AlreadyExists),
+    (Kind::FailedPrecondition, Code::FailedPrecondition),
+    (Kind::Aborted, Code::Aborted),
+    (Kind::OutOfRange, Code::OutOfRange),
+    (Kind::DataLoss, Code::DataLoss),
+];
+
+fn code_of(kind: Kind) -> Code {
+    KINDS.iter().find(|(known, _)| *known == kind).map_or(Code::Internal, |(_, code)| *code)
+}
+
+impl From<ObjectError> for Failure {
+    fn from(error: ObjectError) -> Self {
+        Self::Object { kind: error.kind(), message: error.to_string() }
+    }
+}
+
+impl From<ResolveError> for Failure {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::Object { ref source, .. } | ResolveError::Output { ref source, .. } => {
+                Self::Object { kind: source.kind(), message: error.to_string() }
+            }
+            ResolveError::Tensor(error) => Self::Tensor(error),
         }
     }
 }

@@ -16,10 +16,11 @@ mod fleet;
 mod health;
 mod ingress;
 mod listen;
+mod objects;
 mod telemetry;
 mod worker;
 
 pub use agent::{Agent, Served, Shutdown};
-pub use config::{AgentConfig, FleetConfig, Learn, Metrics, PoolConfig, Reload, WorkerCommand};
+pub use config::{AgentConfig, FleetConfig, Learn, Metrics, ObjectSpill, PoolConfig, Reload, WorkerCommand};
 pub use error::Error;
 pub use worker::WorkerExit;

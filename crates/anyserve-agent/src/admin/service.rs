@@ -2,15 +2,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyserve_proto::admin::admin_server::Admin;
 use anyserve_proto::admin::{
-    Done, PinRequest, PoolRequest, ReloadRequest, ScaleRequest, StatusRequest, StatusResponse,
+    Done, Lease, ObjectRequest, ObjectsRequest, ObjectsResponse, PinRequest, PoolRequest, ReloadRequest,
+    ScaleRequest, StatusRequest, StatusResponse,
 };
+use anyserve_proto::objects::Object;
 use tonic::{Request, Response, Status};
 
 use crate::dispatch::{Dispatcher, OperationError};
+use crate::failure::Failure;
 use crate::fleet::Fleet;
+use crate::objects::{ObjectError, OldLease};
 use crate::telemetry::resident;
 
 #[derive(Clone, Debug)]
@@ -67,6 +72,45 @@ impl Admin for AdminService {
         })?;
         Ok(Response::new(Done { message }))
     }
+
+    async fn objects(&self, request: Request<ObjectsRequest>) -> Result<Response<ObjectsResponse>, Status> {
+        let age = Duration::try_from_secs_f64(request.into_inner().lease_age_seconds);
+        let age = age.map_err(|_| Status::invalid_argument("the age of a lease is a number of seconds"))?;
+        let objects = self.dispatcher.objects();
+        let all = objects.store().list();
+        let lease = |lease: OldLease| Lease {
+            worker: lease.worker.to_string(),
+            bytes: lease.bytes,
+            age_seconds: lease.age.as_secs_f64(),
+            unsealed: lease.unsealed,
+        };
+        Ok(Response::new(ObjectsResponse {
+            objects: all.iter().map(|stat| objects.described(stat)).collect(),
+            leases: objects.old_leases(age).into_iter().map(lease).collect(),
+            size: objects.store().budget().limit(),
+            used: objects.store().budget().used(),
+            pinned: objects.store().totals().2,
+        }))
+    }
+
+    async fn stat_object(&self, request: Request<ObjectRequest>) -> Result<Response<Object>, Status> {
+        let objects = self.dispatcher.objects();
+        let found = objects.id_of(&request.into_inner().name).and_then(|id| objects.stat(id));
+        found.map(Response::new).map_err(no_object)
+    }
+
+    async fn delete_object(&self, request: Request<ObjectRequest>) -> Result<Response<Done>, Status> {
+        let objects = self.dispatcher.objects();
+        let id = objects.id_of(&request.into_inner().name).map_err(no_object)?;
+        if !objects.store().delete(id) {
+            return Err(no_object(ObjectError::Unknown(id)));
+        }
+        Ok(Response::new(Done { message: format!("deleted object {id}") }))
+    }
+}
+
+fn no_object(error: ObjectError) -> Status {
+    Failure::from(error).into()
 }
 
 fn done(result: Result<String, OperationError>) -> Result<Response<Done>, Status> {

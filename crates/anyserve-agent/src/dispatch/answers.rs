@@ -25,6 +25,10 @@ impl State {
         now: Time,
     ) -> Result<(), Violation> {
         let contents = anyserve_channel::split_payload(payload, &reply.payload_sizes)?;
+        let contents = match self.link(worker) {
+            Some(link) => link.memory.unpack(contents, &reply.placed)?,
+            None => contents,
+        };
         let (outputs, given) = (reply.infer.as_ref().map_or(0, |infer| infer.outputs.len()), contents.len());
         if outputs != given {
             return Err(Violation::OutputCount { outputs, contents: given });

@@ -6,20 +6,23 @@ use std::time::Instant;
 use anyserve_channel::Sender;
 use anyserve_core::scheduler::{Assignment, RequestId};
 use anyserve_proto::worker::{Assign, Cancel, Consumed, Recall, Sleep, ToWorker, Wake, to_worker};
+use bytes::Bytes;
 
 use super::pending::Pending;
+use crate::objects::{Parcel, WorkerMemory};
 
 /// What the dispatcher holds of a worker.
 #[derive(Debug)]
 pub(crate) struct Link {
     sender: Arc<Sender>,
+    pub(super) memory: Arc<WorkerMemory>,
     /// The worker's own index of each capability of its pool.
     capabilities: Vec<u32>,
 }
 
 impl Link {
-    pub(crate) fn new(sender: Arc<Sender>) -> Self {
-        Self { sender, capabilities: Vec::new() }
+    pub(crate) fn new(sender: Arc<Sender>, memory: Arc<WorkerMemory>) -> Self {
+        Self { sender, memory, capabilities: Vec::new() }
     }
 
     /// Says by which numbers the worker knows the capabilities of its pool.
@@ -35,6 +38,10 @@ impl Link {
         pending: &mut Pending,
         more: bool,
     ) {
+        let Parcel { payload, placed, mapped } = self.memory.pack(&pending.contents);
+        for mapped in mapped {
+            self.queue(to_worker::Message::Mapped(mapped), &[]);
+        }
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         let assign = Assign {
             request: request.0,
@@ -43,13 +50,14 @@ impl Link {
             timeout_us: pending
                 .deadline
                 .map(|deadline| u64::try_from(left(deadline).as_micros()).unwrap_or(u64::MAX)),
-            payload_sizes: pending.contents.iter().map(|content| content.len() as u64).collect(),
+            payload_sizes: payload.iter().map(|content| content.len() as u64).collect(),
+            placed,
             infer: Some(std::mem::take(&mut pending.infer)),
             more,
         };
         let message = ToWorker { message: Some(to_worker::Message::Assign(assign)) };
         // What no frame can hold was refused when it came.
-        let _ = self.sender.queue(&message, &pending.contents);
+        let _ = self.sender.queue(&message, &payload);
         // It may have to be sent once more.
         if let Some(to_worker::Message::Assign(Assign { infer: Some(infer), .. })) = message.message {
             pending.infer = infer;
@@ -84,6 +92,10 @@ impl Link {
     /// The worker is to be ready again.
     pub(super) fn wake(&self) {
         self.send(to_worker::Message::Wake(Wake {}));
+    }
+
+    fn queue(&self, message: to_worker::Message, payload: &[Bytes]) {
+        let _ = self.sender.queue(&ToWorker { message: Some(message) }, payload);
     }
 
     fn send(&self, message: to_worker::Message) {

@@ -25,13 +25,14 @@ use anyserve_core::Query;
 use anyserve_core::scaler::Misfit;
 use anyserve_core::scheduler::{PoolId, Priority, RequestId, Time, WorkerId};
 use anyserve_proto::inference::ModelInferRequest;
-use anyserve_proto::worker::{ToAgent, to_agent};
+use anyserve_proto::worker::{Call, ToAgent, to_agent};
 use bytes::Bytes;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::AgentConfig;
 use crate::failure::Failure;
+use crate::objects::{Objects, PlacementError};
 use crate::worker::WorkerExit;
 pub(crate) use hello::{Declaration, Described, HelloError, check_version};
 pub(crate) use link::Link;
@@ -77,6 +78,8 @@ pub(crate) enum Violation {
     OutOfTurn,
     #[error("it sent more than the {0} responses that a stream may be ahead of its client")]
     Window(u32),
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     #[error("it sent a response with {outputs} outputs, but contents for {contents}")]
     OutputCount { outputs: usize, contents: usize },
 }
@@ -94,6 +97,7 @@ pub(crate) struct Gone {
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
+    objects: Arc<Objects>,
     /// Time zero of the scheduler.
     epoch: Instant,
     /// Wakes the ticker.
@@ -113,9 +117,10 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &AgentConfig) -> Self {
+    pub(crate) fn new(config: &AgentConfig, objects: Arc<Objects>) -> Self {
         Self {
             state: Mutex::new(State::new(config)),
+            objects,
             epoch: Instant::now(),
             tick: Notify::new(),
             decide: Notify::new(),
@@ -127,6 +132,11 @@ impl Dispatcher {
             model_control: config.model_control,
             debug: config.debug,
         }
+    }
+
+    /// What requests refer to.
+    pub(crate) fn objects(&self) -> &Arc<Objects> {
+        &self.objects
     }
 
     /// Queues a request whose tensors were normalized; its answer comes through the ticket.
@@ -198,14 +208,15 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// A worker sent messages, each with its payload. Returns whether there are responses of a stream among them.
+    /// A worker sent messages, each with its payload. Returns whether there are responses of a stream among them, and
+    /// what it wants of the agent.
     pub(crate) fn receive(
         &self,
         worker: WorkerId,
         frames: impl IntoIterator<Item = (ToAgent, Bytes)>,
-    ) -> Result<bool, Violation> {
+    ) -> Result<(bool, Vec<(Call, Bytes)>), Violation> {
         let now = self.now();
-        let mut streams = false;
+        let (mut streams, mut calls) = (false, Vec::new());
         let mut state = self.lock();
         for (message, payload) in frames {
             match message.message {
@@ -223,13 +234,19 @@ impl Dispatcher {
                     state.settled(worker, settled, now)?;
                     self.publish(&state);
                 }
+                Some(to_agent::Message::Released(released)) => {
+                    if let Some(link) = state.link(worker) {
+                        link.memory.release(&released.leases)?;
+                    }
+                }
+                Some(to_agent::Message::Call(call)) => calls.push((call, payload)),
                 // That it came is all that it says.
                 Some(to_agent::Message::Heartbeat(_)) => {}
                 _ => return Err(Violation::OutOfTurn),
             }
         }
         self.pump(&mut state);
-        Ok(streams)
+        Ok((streams, calls))
     }
 
     /// A worker is gone; `claimed` is the sequence number of the last assignment it started, `words` what it wrote to

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use anyserve_core::scheduler::{OfferId, RequestId, Time};
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
+use anyserve_proto::tensor;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
@@ -129,7 +130,7 @@ impl Pending {
     /// Refuses what no frame of a worker's channel can hold: very many tensors, each of which is padded there.
     pub(super) fn check_frame(&self) -> Result<(), Failure> {
         let message = self.infer.encoded_len() + ASSIGN_OVERHEAD;
-        let framed = anyserve_channel::framed_size(message, &self.contents);
+        let framed = anyserve_channel::framed_size(message, self.own_contents());
         if u32::try_from(framed).is_ok() {
             return Ok(());
         }
@@ -140,9 +141,15 @@ impl Pending {
         )))
     }
 
-    /// The size of its tensors.
+    /// The size of the tensors that came with it.
     pub(super) fn bytes(&self) -> u64 {
-        self.contents.iter().map(|content| content.len() as u64).sum()
+        self.own_contents().map(|content| content.len() as u64).sum()
+    }
+
+    /// The contents that came with it; what it refers to is there anyhow.
+    fn own_contents(&self) -> impl Iterator<Item = &Bytes> {
+        let inputs = self.infer.inputs.iter().zip(&self.contents);
+        inputs.filter(|(input, _)| !tensor::is_elsewhere(&input.parameters)).map(|(_, content)| content)
     }
 
     /// Passes a response of a stream on.
@@ -247,11 +254,19 @@ fn finish(
     if response.id.is_empty() {
         response.id.clone_from(&request.id);
     }
-    if request.outputs.is_empty() {
-        return Ok(response);
+    if !request.outputs.is_empty() {
+        pick(request, &mut response)?;
     }
-    let given: Vec<_> = response.outputs.into_iter().zip(response.raw_output_contents).collect();
-    (response.outputs, response.raw_output_contents) = (Vec::new(), Vec::new());
+    leave_out_elsewhere(&mut response);
+    Ok(response)
+}
+
+/// Leaves the outputs that were asked for, in that order.
+fn pick(request: &ModelInferRequest, response: &mut ModelInferResponse) -> Result<(), Failure> {
+    let given: Vec<_> = std::mem::take(&mut response.outputs)
+        .into_iter()
+        .zip(std::mem::take(&mut response.raw_output_contents))
+        .collect();
     for requested in &request.outputs {
         let found = given.iter().find(|(output, _)| output.name == requested.name);
         let (output, contents) = found.cloned().ok_or_else(|| {
@@ -265,5 +280,15 @@ fn finish(
         response.outputs.push(output);
         response.raw_output_contents.push(contents);
     }
-    Ok(response)
+    Ok(())
+}
+
+/// On the wire there are raw contents only for outputs whose contents are here.
+fn leave_out_elsewhere(response: &mut ModelInferResponse) {
+    let ModelInferResponse { outputs, raw_output_contents, .. } = response;
+    if outputs.iter().any(|output| tensor::is_elsewhere(&output.parameters)) {
+        let mut outputs = outputs.iter();
+        raw_output_contents
+            .retain(|_| outputs.next().is_none_or(|output| !tensor::is_elsewhere(&output.parameters)));
+    }
 }

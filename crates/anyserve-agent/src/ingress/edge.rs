@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyserve_proto::INFERENCE_DESCRIPTORS;
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
+use anyserve_proto::objects::object_service_server::ObjectServiceServer;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
@@ -16,6 +17,10 @@ use tonic_health::pb::health_server::HealthServer;
 use tonic_health::server::HealthService;
 use tower_service::Service;
 
+use super::infer::InferCall;
+use super::intake::Intake;
+use super::objects::ClientObjects;
+use super::server::MAY_WAIT;
 use super::service::InferenceService;
 use crate::dispatch::Dispatcher;
 
@@ -29,18 +34,24 @@ type Reflection = Arc<dyn Fn(Request<Body>) -> Answer + Send + Sync>;
 pub(crate) struct Edge {
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<HealthService>,
+    objects: ObjectServiceServer<ClientObjects>,
     reflection: [(&'static str, Reflection); 2],
-    max_message_size: usize,
+    dispatcher: Arc<Dispatcher>,
+    intake: Intake,
 }
 
 impl Edge {
     pub(crate) fn new(dispatcher: Arc<Dispatcher>, health: HealthService) -> Self {
         let max_message_size = dispatcher.max_message_size();
-        let inference = GrpcInferenceServiceServer::new(InferenceService::new(dispatcher))
+        let intake = Intake::new(Arc::clone(dispatcher.objects().landing()), max_message_size, MAY_WAIT);
+        let inference = GrpcInferenceServiceServer::new(InferenceService::new(Arc::clone(&dispatcher)))
             .accept_compressed(CompressionEncoding::Gzip)
             .accept_compressed(CompressionEncoding::Deflate)
             .max_decoding_message_size(max_message_size)
             .max_encoding_message_size(usize::MAX);
+        let objects = ObjectServiceServer::new(ClientObjects(Arc::clone(dispatcher.objects())));
+        let objects =
+            objects.max_decoding_message_size(max_message_size).max_encoding_message_size(usize::MAX);
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(INFERENCE_DESCRIPTORS)
@@ -51,13 +62,21 @@ impl Edge {
             ("/grpc.reflection.v1.ServerReflection/", boxed(builder().build_v1().expect(valid))),
             ("/grpc.reflection.v1alpha.ServerReflection/", boxed(builder().build_v1alpha().expect(valid))),
         ];
-        Self { inference, health: HealthServer::new(health), reflection, max_message_size }
+        Self { inference, health: HealthServer::new(health), objects, reflection, dispatcher, intake }
+    }
+
+    /// The same for another connection.
+    pub(super) fn for_connection(&self) -> Self {
+        Self { intake: self.intake.for_connection(), ..self.clone() }
     }
 
     fn route(&self, request: Request<Body>) -> Answer {
         let path = request.uri().path();
         if path.starts_with("/inference.GRPCInferenceService/") {
             return self.inference.clone().call(request);
+        }
+        if path.starts_with("/anyserve.objects.v1.ObjectService/") {
+            return self.objects.clone().call(request);
         }
         if path.starts_with("/grpc.health.v1.Health/") {
             return self.health.clone().call(request);
@@ -81,9 +100,13 @@ impl hyper::service::Service<Request<Incoming>> for Edge {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
+        if let Some(call) = InferCall::of(&request) {
+            let served = call.serve(Arc::clone(&self.dispatcher), self.intake.clone(), request);
+            return Box::pin(async move { Ok(served.await) });
+        }
         let uri = request.uri().clone();
         let answer = self.route(request.map(Body::new));
-        let limit = self.max_message_size;
+        let limit = self.intake.max_message_size;
         Box::pin(async move {
             let response = answer.await?;
             Ok(match response.headers().get(Status::GRPC_STATUS) {

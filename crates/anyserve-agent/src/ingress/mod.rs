@@ -1,11 +1,22 @@
 //! From gRPC to requests: the listening socket, the services behind it, and what a request asks for.
 
+mod assembly;
 mod edge;
+mod frames;
+mod infer;
+mod intake;
 mod io;
+mod objects;
+mod reader;
+mod reply;
+mod requests;
+mod scan;
 mod server;
 mod service;
+mod shm;
 mod stream;
 mod wanted;
 
 pub(crate) use edge::Edge;
+pub(crate) use infer::infer;
 pub(crate) use server::Server;

@@ -19,7 +19,10 @@ use crate::listen::accept;
 
 /// Flow-control windows: a message of 1 MiB arrives without waiting for a window update.
 const STREAM_WINDOW: u32 = 4 << 20;
-const CONNECTION_WINDOW: u32 = 16 << 20;
+const CONNECTION_WINDOW: u32 = 128 << 20;
+/// How many requests of a connection may wait for room with their windows full. The others have the rest of the
+/// connection's, so that those which are to make room can arrive.
+pub(super) const MAY_WAIT: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize * 3 / 4;
 /// The largest HTTP/2 frame that clients may send; larger frames mean fewer of them.
 const MAX_FRAME_SIZE: u32 = 1 << 20;
 /// How much of a response may be buffered for a stream whose client reads slowly.
@@ -75,7 +78,7 @@ impl Server {
     }
 
     fn serve(&self, stream: TcpStream) {
-        let edge = self.edge.clone();
+        let edge = self.edge.for_connection();
         let stop = self.stop.clone();
         let executor = Executor(self.connections.clone());
         self.connections.spawn(async move {

@@ -1,4 +1,5 @@
-//! KServe v2 over gRPC.
+//! KServe v2 over gRPC: all calls, as the library serves them. Those that carry tensors come here only if they are
+//! compressed (`infer.rs`).
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,17 +7,23 @@ use std::time::Instant;
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
 use anyserve_proto::inference::repository_index_response::ModelIndex;
 use anyserve_proto::inference::{
+    CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse, CudaSharedMemoryStatusRequest,
+    CudaSharedMemoryStatusResponse, CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse,
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
     ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse, RepositoryIndexRequest,
     RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
     RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
     ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    SystemSharedMemoryRegisterRequest, SystemSharedMemoryRegisterResponse, SystemSharedMemoryStatusRequest,
+    SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
+    SystemSharedMemoryUnregisterResponse,
 };
-use anyserve_proto::tensor;
 use tonic::{Request, Response, Status, Streaming};
 
+use super::infer::infer;
+use super::requests::Requests;
+use super::shm;
 use super::stream::StreamCall;
-use super::wanted;
 use crate::dispatch::{DEFAULT_VERSION, Dispatcher, ModelState};
 use crate::failure::Failure;
 use crate::telemetry::listed_name;
@@ -44,14 +51,8 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let arrival = Instant::now();
-        let (metadata, _, mut infer) = request.into_parts();
-        let wish = tensor::normalize(&mut infer)
-            .map_err(Failure::from)
-            .and_then(|()| wanted::wish(&metadata, &infer, arrival, arrival))
-            .map_err(|failure| self.dispatcher.reject(failure))?;
-        let ticket = self.dispatcher.submit(&wish, infer)?;
-        Ok(Response::new(ticket.answer().await?))
+        let (metadata, _, request) = request.into_parts();
+        Ok(Response::new(infer(&self.dispatcher, &metadata, request, Instant::now(), None).await?))
     }
 
     type ModelStreamInferStream = StreamCall;
@@ -61,6 +62,7 @@ impl GrpcInferenceService for InferenceService {
         request: Request<Streaming<ModelInferRequest>>,
     ) -> Result<Response<StreamCall>, Status> {
         let (metadata, _, requests) = request.into_parts();
+        let requests = Requests::Compressed(requests);
         Ok(Response::new(StreamCall::new(Arc::clone(&self.dispatcher), metadata, requests)))
     }
 
@@ -142,10 +144,14 @@ impl GrpcInferenceService for InferenceService {
         &self,
         _: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
+        let mut extensions = vec!["model_repository".to_owned(), "statistics".to_owned()];
+        if self.dispatcher.objects().client_shm().is_allowed() {
+            extensions.push(shm::EXTENSION.to_owned());
+        }
         Ok(Response::new(ServerMetadataResponse {
             name: "anyserve".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: vec!["model_repository".to_owned(), "statistics".to_owned()],
+            extensions,
         }))
     }
 
@@ -164,5 +170,47 @@ impl GrpcInferenceService for InferenceService {
             outputs: described.outputs,
             properties: capability.pairs().clone(),
         }))
+    }
+
+    async fn system_shared_memory_status(
+        &self,
+        request: Request<SystemSharedMemoryStatusRequest>,
+    ) -> Result<Response<SystemSharedMemoryStatusResponse>, Status> {
+        shm::status(self.dispatcher.objects(), &request.into_inner().name)
+    }
+
+    async fn system_shared_memory_register(
+        &self,
+        request: Request<SystemSharedMemoryRegisterRequest>,
+    ) -> Result<Response<SystemSharedMemoryRegisterResponse>, Status> {
+        shm::register(self.dispatcher.objects(), request.into_inner())
+    }
+
+    async fn system_shared_memory_unregister(
+        &self,
+        request: Request<SystemSharedMemoryUnregisterRequest>,
+    ) -> Result<Response<SystemSharedMemoryUnregisterResponse>, Status> {
+        shm::unregister(self.dispatcher.objects(), &request.into_inner().name)
+    }
+
+    async fn cuda_shared_memory_status(
+        &self,
+        _: Request<CudaSharedMemoryStatusRequest>,
+    ) -> Result<Response<CudaSharedMemoryStatusResponse>, Status> {
+        Err(shm::no_cuda("CudaSharedMemoryStatus"))
+    }
+
+    async fn cuda_shared_memory_register(
+        &self,
+        _: Request<CudaSharedMemoryRegisterRequest>,
+    ) -> Result<Response<CudaSharedMemoryRegisterResponse>, Status> {
+        Err(shm::no_cuda("CudaSharedMemoryRegister"))
+    }
+
+    async fn cuda_shared_memory_unregister(
+        &self,
+        _: Request<CudaSharedMemoryUnregisterRequest>,
+    ) -> Result<Response<CudaSharedMemoryUnregisterResponse>, Status> {
+        Err(shm::no_cuda("CudaSharedMemoryUnregister"))
     }
 }

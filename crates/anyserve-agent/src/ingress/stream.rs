@@ -4,9 +4,10 @@
 //! that takes no responses is not read from either, and dropping the call cancels what is left of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyserve_core::scheduler::RequestId;
@@ -21,12 +22,15 @@ use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status, Streaming};
+use tonic::{Code, Status};
 
 use super::edge::over_limit;
+use super::reader::ReadError;
+use super::requests::Requests;
 use super::wanted;
-use crate::dispatch::{Dispatcher, Event, Hold, WINDOW_BYTES, WINDOW_RESPONSES, What};
+use crate::dispatch::{Dispatcher, Event, Hold, WINDOW_BYTES, WINDOW_RESPONSES, What, Wish};
 use crate::failure::Failure;
+use crate::objects::{Objects, Targets};
 
 /// Whether a response is its request's last.
 const FINAL: &str = "triton_final_response";
@@ -47,14 +51,13 @@ const MOST_TURNS: usize = 256;
 const MOST_HELD: usize = 4 << 20;
 
 /// One call.
-#[derive(Debug)]
 pub(crate) struct StreamCall {
     dispatcher: Arc<Dispatcher>,
     metadata: MetadataMap,
     arrival: Instant,
     errors_end_it: bool,
     /// What the client sends; none once it has sent everything.
-    requests: Option<Streaming<ModelInferRequest>>,
+    requests: Option<Requests>,
     sender: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
     open: HashMap<RequestId, Open>,
@@ -69,7 +72,27 @@ pub(crate) struct StreamCall {
     /// Set while the agent is to stop and nothing is open: how long the client may take to end the call, or to ask for
     /// something that is then refused.
     lingering: Option<Pin<Box<Sleep>>>,
+    /// A request of which an input has to be brought; until it is there, no other is read.
+    bringing: Option<Pin<Box<dyn Future<Output = Brought> + Send>>>,
+    /// A response of which an output goes to its client's shared memory; until it is there, no other is sent.
+    delivering: Option<Pin<Box<dyn Future<Output = Delivered> + Send>>>,
     ended: bool,
+}
+
+/// A request whose inputs are here, or why they are not.
+struct Brought {
+    name: Name,
+    wants_empty_final: bool,
+    checked: Result<(Wish, ModelInferRequest, Targets), Failure>,
+}
+
+/// A response whose contents are where its client wants them, or why they are not.
+struct Delivered {
+    request: RequestId,
+    name: Name,
+    /// It is its request's last.
+    last: bool,
+    response: Result<ModelInferResponse, Failure>,
 }
 
 /// A request of the call that has not ended.
@@ -78,6 +101,8 @@ struct Open {
     hold: Hold,
     name: Name,
     wants_empty_final: bool,
+    /// Where its outputs are to go.
+    targets: Targets,
     /// What the connection has taken, and the worker was not told of yet.
     taken: (u32, u64),
     told: Instant,
@@ -100,11 +125,7 @@ struct Turn {
 }
 
 impl StreamCall {
-    pub(crate) fn new(
-        dispatcher: Arc<Dispatcher>,
-        metadata: MetadataMap,
-        requests: Streaming<ModelInferRequest>,
-    ) -> Self {
+    pub(crate) fn new(dispatcher: Arc<Dispatcher>, metadata: MetadataMap, requests: Requests) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let stopping = dispatcher.stopping();
         let errors_end_it = metadata.get(GRPC_ERROR).is_some_and(|value| value.as_bytes() == b"true");
@@ -122,6 +143,8 @@ impl StreamCall {
             ready: VecDeque::new(),
             stopping: Box::pin(stopping),
             lingering: None,
+            bringing: None,
+            delivering: None,
             ended: false,
         }
     }
@@ -131,12 +154,35 @@ impl StreamCall {
         self.lingering = None;
         let name = Name::of(&infer);
         let wants_empty_final = is_true(infer.parameters.get(WANTS_EMPTY_FINAL));
-        match self.submit(infer) {
-            Ok((request, hold, may_stream)) => {
-                self.open.insert(
-                    request,
-                    Open { hold, name, wants_empty_final, taken: (0, 0), told: Instant::now() },
-                );
+        match self.check(infer) {
+            Ok((wish, mut infer)) if Objects::has_references(&infer) => {
+                let dispatcher = Arc::clone(&self.dispatcher);
+                self.bringing = Some(Box::pin(async move {
+                    let resolved = dispatcher.objects().resolve(&mut infer, wish.deadline).await;
+                    let checked = match resolved {
+                        Ok(targets) => Ok((wish, infer, targets)),
+                        Err(error) => Err(dispatcher.reject(error.into())),
+                    };
+                    Brought { name, wants_empty_final, checked }
+                }));
+            }
+            checked => {
+                let checked = checked.map(|(wish, infer)| (wish, infer, Targets::default()));
+                self.go_on(Brought { name, wants_empty_final, checked });
+            }
+        }
+    }
+
+    /// The request is complete: it is queued, or refused.
+    fn go_on(&mut self, Brought { name, wants_empty_final, checked }: Brought) {
+        let submitted = checked.and_then(|(wish, infer, targets)| {
+            let submitted = self.dispatcher.submit_to_stream(&wish, infer, self.sender.clone())?;
+            Ok((submitted, targets))
+        });
+        match submitted {
+            Ok(((request, hold, may_stream), targets)) => {
+                let (taken, told) = ((0, 0), Instant::now());
+                self.open.insert(request, Open { hold, name, wants_empty_final, targets, taken, told });
                 if !may_stream {
                     self.turns.push_back(Turn { request: Some(request), answer: None });
                 }
@@ -150,12 +196,12 @@ impl StreamCall {
         }
     }
 
-    fn submit(&self, mut infer: ModelInferRequest) -> Result<(RequestId, Hold, bool), Failure> {
+    fn check(&self, mut infer: ModelInferRequest) -> Result<(Wish, ModelInferRequest), Failure> {
         let wish = tensor::normalize(&mut infer)
             .map_err(Failure::from)
             .and_then(|()| wanted::wish(&self.metadata, &infer, self.arrival, Instant::now()))
             .map_err(|failure| self.dispatcher.reject(failure))?;
-        self.dispatcher.submit_to_stream(&wish, infer, self.sender.clone())
+        Ok((wish, infer))
     }
 
     /// Something came for one of the requests.
@@ -163,12 +209,9 @@ impl StreamCall {
         match event.what {
             What::More(response, bytes) => {
                 self.note_taken(event.request, bytes);
-                self.ready.push_back(Ok(answer(response, false)));
+                self.respond(event.request, response, false);
             }
-            What::Only(response) => {
-                self.close(event.request);
-                self.answer_in_turn(event.request, Ok(answer(response, true)));
-            }
+            What::Only(response) => self.respond(event.request, response, true),
             What::End => {
                 if let Some(open) = self.close(event.request)
                     && open.wants_empty_final
@@ -182,6 +225,50 @@ impl StreamCall {
                     self.answer_in_turn(event.request, error);
                 }
             }
+        }
+    }
+
+    /// Sends a response, once its contents are where the client wants them.
+    fn respond(&mut self, request: RequestId, response: ModelInferResponse, last: bool) {
+        // One of which an earlier response could not be delivered has ended.
+        let Some(open) = self.open.get(&request) else {
+            return;
+        };
+        let objects = self.dispatcher.objects();
+        let delivery = objects
+            .is_deliverable(&open.targets, &response)
+            .then(|| (Arc::clone(objects), open.name.clone(), open.targets.clone()));
+        if last {
+            self.close(request);
+        }
+        let Some((objects, name, targets)) = delivery else {
+            return self.send(request, Ok(answer(response, last)), last);
+        };
+        self.delivering = Some(Box::pin(async move {
+            let response = objects.deliver(&targets, response).await.map_err(Failure::from);
+            Delivered { request, name, last, response }
+        }));
+    }
+
+    /// The contents of a response are where they are to be; if they are not, its request ends.
+    fn delivered(&mut self, Delivered { request, name, last, response }: Delivered) {
+        let answer = match response {
+            Ok(response) => Ok(answer(response, last)),
+            Err(failure) => {
+                // Cancels it, if there was more to come.
+                self.open.remove(&request);
+                self.error(name, failure)
+            }
+        };
+        self.send(request, answer, last);
+    }
+
+    /// Sends an answer, the last one of its request in turn.
+    fn send(&mut self, request: RequestId, answer: Result<ModelStreamInferResponse, Status>, last: bool) {
+        if last {
+            self.answer_in_turn(request, answer);
+        } else {
+            self.ready.push_back(answer);
         }
     }
 
@@ -260,8 +347,16 @@ impl StreamCall {
     fn end(&mut self) {
         self.ended = true;
         self.requests = None;
+        self.bringing = None;
+        self.delivering = None;
         self.ready.clear();
         self.open.clear();
+    }
+}
+
+impl fmt::Debug for StreamCall {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("StreamCall").field("open", &self.open).finish_non_exhaustive()
     }
 }
 
@@ -277,8 +372,20 @@ impl Stream for StreamCall {
             if call.ended {
                 return Poll::Ready(None);
             }
+            if let Some(delivering) = &mut call.delivering {
+                let delivered = ready!(delivering.as_mut().poll(context));
+                call.delivering = None;
+                call.delivered(delivered);
+                continue;
+            }
             if let Poll::Ready(Some(event)) = call.events.poll_recv(context) {
                 call.handle(event);
+                continue;
+            }
+            if let Some(bringing) = &mut call.bringing {
+                let brought = ready!(bringing.as_mut().poll(context));
+                call.bringing = None;
+                call.go_on(brought);
                 continue;
             }
             if call.open.is_empty() && call.requests.is_none() {
@@ -293,8 +400,8 @@ impl Stream for StreamCall {
             match Pin::new(requests).poll_next(context) {
                 Poll::Ready(Some(Ok(infer))) => call.begin(infer),
                 Poll::Ready(None) => call.requests = None,
-                Poll::Ready(Some(Err(status))) => {
-                    let status = call.read_error(&status);
+                Poll::Ready(Some(Err(error))) => {
+                    let status = call.read_error(error);
                     call.end();
                     return Poll::Ready(Some(Err(status)));
                 }
@@ -320,12 +427,15 @@ impl StreamCall {
         lingering.as_mut().poll(context).is_ready()
     }
 
-    /// The library's own errors, in the words and codes of this project's error table.
-    fn read_error(&self, status: &Status) -> Status {
-        if status.code() == Code::OutOfRange {
-            over_limit(self.dispatcher.max_message_size())
-        } else {
-            status.clone()
+    /// What the client hears if a request could not be read; the library's own errors in the words and codes of this
+    /// project's error table.
+    fn read_error(&self, error: ReadError) -> Status {
+        match error {
+            ReadError::Failure(failure) => self.dispatcher.reject(failure).into(),
+            ReadError::Status(status) if status.code() == Code::OutOfRange => {
+                over_limit(self.dispatcher.max_message_size())
+            }
+            ReadError::Status(status) => status,
         }
     }
 }

@@ -7,11 +7,13 @@ use anyserve_core::capability::Value;
 use anyserve_core::scheduler::Priority;
 use anyserve_proto::inference::infer_parameter::ParameterChoice;
 use anyserve_proto::inference::{InferParameter, ModelInferRequest};
+use http::HeaderMap;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
 use crate::dispatch::{Wanted, Wish};
 use crate::failure::Failure;
 
+const TIMEOUT: &str = "grpc-timeout";
 const METADATA_PREFIX: &str = "x-cap-";
 const PARAMETER_PREFIX: &str = "cap.";
 
@@ -27,6 +29,11 @@ pub(super) fn wish(
         priority: priority(infer)?,
         deadline: deadline(metadata, infer, call, arrival)?,
     })
+}
+
+/// When the client of a call that began at `call` stops waiting, by its `grpc-timeout`; one that is malformed is none.
+pub(super) fn end_of_call(headers: &HeaderMap, call: Instant) -> Option<Instant> {
+    call.checked_add(grpc_timeout(headers.get(TIMEOUT)?.as_bytes()).ok()?)
 }
 
 /// What the request asks for; the first hit wins: metadata, then parameters, then the model name.
@@ -50,7 +57,7 @@ fn deadline(
     call: Instant,
     arrival: Instant,
 ) -> Result<Option<Instant>, Failure> {
-    let header = metadata.get("grpc-timeout").map(|value| grpc_timeout(value.as_bytes())).transpose()?;
+    let header = metadata.get(TIMEOUT).map(|value| grpc_timeout(value.as_bytes())).transpose()?;
     let parameter = infer.parameters.get("timeout").map(timeout_parameter).transpose()?.flatten();
     let header = header.and_then(|timeout| call.checked_add(timeout));
     let parameter = parameter.and_then(|timeout| arrival.checked_add(timeout));

@@ -1,6 +1,7 @@
 //! The counts as text for Prometheus, in the format of `OpenMetrics`.
 
 use std::fmt::Error;
+use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
@@ -8,7 +9,9 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::histogram::Histogram;
+use super::objects::ObjectCounts;
 use super::{OfferStats, Snapshot, memory};
+use crate::objects::Objects;
 
 /// The type of the text that [`render`] gives.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -19,9 +22,10 @@ const STATES: [&str; 7] = ["starting", "ready", "busy", "draining", "falling-asl
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// The metrics, as one page of text.
-pub(crate) fn render(snapshot: Snapshot) -> String {
+pub(crate) fn render(snapshot: Snapshot, objects: Arc<Objects>) -> String {
     let mut registry = Registry::with_prefix("anyserve");
     registry.register_collector(Box::new(snapshot));
+    registry.register_collector(Box::new(ObjectCounts(objects)));
     let mut page = String::new();
     // Writing to a string does not fail.
     let _ = text::encode(&mut page, &registry);
@@ -116,10 +120,10 @@ impl Snapshot {
 }
 
 /// Where the metrics are written.
-struct Page<'a>(DescriptorEncoder<'a>);
+pub(super) struct Page<'a>(pub(super) DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn counters<'b>(
+    pub(super) fn counters<'b>(
         &mut self,
         name: &str,
         help: &str,
@@ -130,6 +134,16 @@ impl Page<'_> {
             metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&value, None)?;
         }
         Ok(())
+    }
+
+    pub(super) fn gauge(
+        &mut self,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        value: f64,
+    ) -> Result<(), Error> {
+        self.gauges(name, help, unit, std::iter::once((Labels::new(), value)))
     }
 
     fn gauges<'b>(
@@ -165,6 +179,6 @@ impl Page<'_> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "no count here comes near 2^52")]
-fn to_f64(count: u64) -> f64 {
+pub(super) fn to_f64(count: u64) -> f64 {
     count as f64
 }

@@ -3,6 +3,7 @@
 mod histogram;
 mod memory;
 mod metrics;
+mod objects;
 mod server;
 mod statistics;
 mod stats;

@@ -56,9 +56,11 @@ impl MetricsServer {
 fn answer(dispatcher: &Dispatcher, request: &Request<Incoming>) -> Response<String> {
     let found = request.uri().path() == "/metrics";
     let (status, kind, text) = match (found, request.method()) {
-        (true, &Method::GET | &Method::HEAD) => {
-            (StatusCode::OK, CONTENT_TYPE, super::render(dispatcher.snapshot()))
-        }
+        (true, &Method::GET | &Method::HEAD) => (
+            StatusCode::OK,
+            CONTENT_TYPE,
+            super::render(dispatcher.snapshot(), Arc::clone(dispatcher.objects())),
+        ),
         (true, _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
         (false, _) => (StatusCode::NOT_FOUND, "text/plain", "the metrics are at /metrics\n".to_owned()),
     };

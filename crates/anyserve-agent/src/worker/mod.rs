@@ -6,6 +6,7 @@
 //! - `last_words`: what it wrote to stderr last.
 //! - `health`: whether it is well.
 
+mod calls;
 mod exit;
 mod fork_server;
 mod health;

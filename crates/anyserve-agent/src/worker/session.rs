@@ -10,6 +10,7 @@ use anyserve_proto::worker::{DeclaredPool, Hello, Stop, ToAgent, ToWorker, Welco
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::calls::Calls;
 use super::exit::WorkerExit;
 use super::fork_server::ForkServers;
 use super::health::{self, SignsOfLife};
@@ -19,6 +20,7 @@ use crate::dispatch::{
     Declaration, Dispatcher, Gone, HelloError, Launch, Link, WINDOW_BYTES, WINDOW_RESPONSES, check_version,
 };
 use crate::fleet::{Memory, Settings};
+use crate::objects::WorkerMemory;
 
 /// What the sessions of an agent share.
 #[derive(Debug)]
@@ -72,6 +74,9 @@ pub(crate) async fn run(context: &Context, launch: &Launch) -> Ended {
     let signs = SignsOfLife::default();
     let mut ready = false;
     let pid = process.id();
+    let name = worker_name(&launch.name, pid);
+    let memory = WorkerMemory::new(Arc::clone(dispatcher.objects()), Arc::clone(&sender), name);
+    let mut calls = Calls::new(context, &memory);
     let talk = async {
         let hello = tokio::time::timeout(settings.start_timeout, receive_hello(&mut receiver, &signs)).await;
         let hello = hello.unwrap_or(Err(settings.start_timed_out()))?;
@@ -79,12 +84,13 @@ pub(crate) async fn run(context: &Context, launch: &Launch) -> Ended {
         let refused = |error: HelloError| WorkerExit::Refused(error.to_string());
         let declaration = Declaration::try_from(hello).map_err(refused)?;
         send(&sender, to_worker::Message::Welcome(context.welcome()));
-        dispatcher.worker_ready(*id, declaration, Link::new(Arc::clone(&sender))).map_err(refused)?;
+        let link = Link::new(Arc::clone(&sender), Arc::clone(&memory));
+        dispatcher.worker_ready(*id, declaration, link).map_err(refused)?;
         if let Some(hello) = remembered {
             context.memory.keep(&settings.command, &hello);
         }
         ready = true;
-        Err::<(), _>(receive_answers(dispatcher, *id, &mut receiver, &signs).await)
+        Err::<(), _>(receive_answers(dispatcher, *id, &mut calls, &mut receiver, &signs).await)
     };
     let exit = tokio::select! {
         Err::<(), _>(exit) = talk => exit,
@@ -100,7 +106,7 @@ pub(crate) async fn run(context: &Context, launch: &Launch) -> Ended {
         process.kill().await;
     } else if matches!(exit, WorkerExit::Stopped) {
         tokio::select! {
-            finished = stop_politely(&sender, &mut receiver, settings) => {
+            finished = stop_politely(&sender, &mut receiver, &mut calls, settings) => {
                 if !finished {
                     process.kill().await;
                 }
@@ -171,6 +177,7 @@ async fn receive_hello(receiver: &mut Receiver<ToAgent>, signs: &SignsOfLife) ->
 async fn receive_answers(
     dispatcher: &Dispatcher,
     id: WorkerId,
+    calls: &mut Calls,
     receiver: &mut Receiver<ToAgent>,
     signs: &SignsOfLife,
 ) -> WorkerExit {
@@ -189,10 +196,15 @@ async fn receive_answers(
                 None
             })
         });
-        let streams = match dispatcher.receive(id, std::iter::once(first).chain(buffered)) {
-            Ok(streams) => streams,
+        let (streams, wanted) = match dispatcher.receive(id, std::iter::once(first).chain(buffered)) {
+            Ok(found) => found,
             Err(violation) => return WorkerExit::Malformed(violation.to_string()),
         };
+        for (call, payload) in wanted {
+            if let Err(violation) = calls.begin(call, payload) {
+                return WorkerExit::Malformed(violation.to_string());
+            }
+        }
         if let Some(error) = broken {
             return WorkerExit::Malformed(error.to_string());
         }
@@ -204,11 +216,24 @@ async fn receive_answers(
 }
 
 /// Asks the worker to end, and waits for it for a while; returns whether that was long enough.
-async fn stop_politely(sender: &Sender, receiver: &mut Receiver<ToAgent>, settings: &Settings) -> bool {
+async fn stop_politely(
+    sender: &Sender,
+    receiver: &mut Receiver<ToAgent>,
+    calls: &mut Calls,
+    settings: &Settings,
+) -> bool {
     send(sender, to_worker::Message::Stop(Stop {}));
     let end = async {
         sender.flush().await;
-        while let Ok(Some(_)) = receiver.receive().await {}
+        while let Ok(Some((message, payload))) = receiver.receive().await {
+            // What else it sends is of no use any more, but its last hook may want something.
+            if let Some(to_agent::Message::Call(call)) = message.message
+                && calls.begin(call, payload).is_err()
+            {
+                return;
+            }
+            sender.flush().await;
+        }
     };
     tokio::time::timeout(settings.stop_timeout, end).await.is_ok()
 }
@@ -262,6 +287,14 @@ impl AgentConfig {
             stop: CancellationToken::new(),
             kill: CancellationToken::new(),
         }
+    }
+}
+
+/// How people call a worker.
+fn worker_name(pool: &str, pid: Option<u32>) -> Arc<str> {
+    match pid {
+        Some(pid) => format!("{pool}, pid {pid}").into(),
+        None => pool.into(),
     }
 }
 
