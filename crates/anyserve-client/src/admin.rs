@@ -1,11 +1,14 @@
 //! Looking at an agent on this machine, and steering it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyserve_proto::admin::admin_client::AdminClient;
 use anyserve_proto::admin::{
-    PinRequest, PoolRequest, ReloadRequest, ScaleRequest, StatusRequest, StatusResponse,
+    ObjectRequest, ObjectsRequest, ObjectsResponse, PinRequest, PoolRequest, ReloadRequest, ScaleRequest,
+    StatusRequest, StatusResponse,
 };
+use anyserve_proto::objects::Object;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -62,6 +65,24 @@ impl Admin {
     /// Lets the agent read its configuration again; with `all`, every pool is replaced. Returns what was done.
     pub async fn reload(&self, all: bool) -> Result<String, ClientError> {
         self.done(self.grpc.clone().reload(ReloadRequest { all }).await)
+    }
+
+    /// The objects, the leases that are at least that old, and what is used.
+    pub async fn objects(&self, lease_age: Duration) -> Result<ObjectsResponse, ClientError> {
+        let request = ObjectsRequest { lease_age_seconds: lease_age.as_secs_f64() };
+        let objects = self.grpc.clone().max_decoding_message_size(usize::MAX).objects(request).await;
+        objects.map(tonic::Response::into_inner).map_err(|status| self.failed(status))
+    }
+
+    /// What is known of an object, by its id, its reference or its key.
+    pub async fn stat_object(&self, name: &str) -> Result<Object, ClientError> {
+        let object = self.grpc.clone().stat_object(ObjectRequest { name: name.to_owned() }).await;
+        object.map(tonic::Response::into_inner).map_err(|status| self.failed(status))
+    }
+
+    /// Deletes an object; returns what was done.
+    pub async fn delete_object(&self, name: &str) -> Result<String, ClientError> {
+        self.done(self.grpc.clone().delete_object(ObjectRequest { name: name.to_owned() }).await)
     }
 
     fn done(

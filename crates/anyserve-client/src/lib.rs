@@ -14,6 +14,7 @@
 //! ```
 
 mod admin;
+pub mod objects;
 mod stream;
 
 use std::time::Duration;
@@ -27,6 +28,7 @@ use anyserve_proto::inference::{
     ModelReadyRequest, ServerReadyRequest,
 };
 use anyserve_proto::tensor::{self, RequestError};
+pub use objects::Objects;
 pub use stream::ResponseStream;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream;
@@ -34,6 +36,8 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
+/// The largest HTTP/2 frame that servers may send; an agent writes such a frame without copying it.
+const MAX_FRAME_SIZE: u32 = 1 << 20;
 /// Flow-control windows: a response of 1 MiB arrives without waiting for a window update.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 16 << 20;
@@ -52,6 +56,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Client {
     grpc: GrpcInferenceServiceClient<Channel>,
+    channel: Channel,
     endpoint: String,
 }
 
@@ -103,16 +108,17 @@ impl Client {
             .map_err(|_| invalid())?
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
+            .max_frame_size(MAX_FRAME_SIZE)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             // Answers to calls that were cancelled in the meantime are no reason to end the connection.
             .http2_max_concurrent_reset_streams(REMEMBERED_RESETS)
             .http2_max_local_error_reset_streams(None)
             .connect_lazy();
-        let grpc = GrpcInferenceServiceClient::new(channel)
+        let grpc = GrpcInferenceServiceClient::new(channel.clone())
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
-        Ok(Self { grpc, endpoint: address.to_owned() })
+        Ok(Self { grpc, channel, endpoint: address.to_owned() })
     }
 
     /// Where the server is.

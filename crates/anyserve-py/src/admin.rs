@@ -1,9 +1,13 @@
 //! `Admin`: an operator's view of an agent.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use anyserve::client::objects::Info;
 use anyserve::client::{Admin, ClientError};
-use anyserve::proto::admin::{Pool, StatusResponse, Worker};
+use anyserve::proto::admin::{Lease, Pool, StatusResponse, Worker};
+use anyserve::proto::objects::Object;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_async_runtimes::tokio::get_runtime;
@@ -54,6 +58,33 @@ impl PyAdmin {
         wait(py, self.0.drain(pool))
     }
 
+    /// The objects, the leases that are at least so many seconds old, and what is used, as dicts and lists.
+    fn objects<'py>(&self, py: Python<'py>, lease_age: f64) -> PyResult<Bound<'py, PyDict>> {
+        let age = Duration::try_from_secs_f64(lease_age)
+            .map_err(|_| PyValueError::new_err(format!("{lease_age} is not a number of seconds")))?;
+        let found = wait(py, self.0.objects(age))?;
+        let dict = PyDict::new(py);
+        dict.set_item("size", found.size)?;
+        dict.set_item("used", found.used)?;
+        dict.set_item("pinned", found.pinned)?;
+        let objects = found.objects.into_iter().map(|object| object_to_dict(py, object));
+        dict.set_item("objects", objects.collect::<PyResult<Vec<_>>>()?)?;
+        let leases = found.leases.iter().map(|lease| lease_to_dict(py, lease));
+        dict.set_item("leases", leases.collect::<PyResult<Vec<_>>>()?)?;
+        Ok(dict)
+    }
+
+    /// What is known of an object, by its id, its reference or its key.
+    fn stat_object<'py>(&self, py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
+        let object = wait(py, self.0.stat_object(name))?;
+        object_to_dict(py, object)
+    }
+
+    /// Deletes an object.
+    fn delete_object(&self, py: Python<'_>, name: &str) -> PyResult<String> {
+        wait(py, self.0.delete_object(name))
+    }
+
     /// Lets the agent read its configuration again.
     #[pyo3(signature = (*, all=false))]
     fn reload(&self, py: Python<'_>, all: bool) -> PyResult<String> {
@@ -82,6 +113,34 @@ fn to_dict<'py>(py: Python<'py>, status: &StatusResponse) -> PyResult<Bound<'py,
     dict.set_item("resources", resources)?;
     let pools: Vec<_> = status.pools.iter().map(|pool| pool_to_dict(py, pool)).collect::<PyResult<_>>()?;
     dict.set_item("pools", pools)?;
+    Ok(dict)
+}
+
+fn object_to_dict(py: Python<'_>, object: Object) -> PyResult<Bound<'_, PyDict>> {
+    let info = Info::try_from(object).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let dict = PyDict::new(py);
+    dict.set_item("reference", info.reference.to_string())?;
+    dict.set_item("id", info.reference.id.to_string())?;
+    dict.set_item("size", info.reference.size)?;
+    let array = info.reference.array;
+    dict.set_item("datatype", array.as_ref().map(|array| array.datatype.clone()))?;
+    dict.set_item("shape", array.map(|array| array.shape))?;
+    dict.set_item("key", info.key)?;
+    dict.set_item("pinned", info.pinned)?;
+    dict.set_item("expires_in", info.expires_in.map(|left| left.as_secs_f64()))?;
+    dict.set_item("age", info.age.as_secs_f64())?;
+    dict.set_item("creator", info.creator)?;
+    dict.set_item("leases", info.leases)?;
+    dict.set_item("location", info.location)?;
+    Ok(dict)
+}
+
+fn lease_to_dict<'py>(py: Python<'py>, lease: &Lease) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    dict.set_item("worker", &lease.worker)?;
+    dict.set_item("size", lease.bytes)?;
+    dict.set_item("age", lease.age_seconds)?;
+    dict.set_item("unsealed", lease.unsealed)?;
     Ok(dict)
 }
 

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyserve::agent::{Agent, AgentConfig, Error, FleetConfig, Metrics, Served, Shutdown, WorkerExit};
+use anyserve::agent::{
+    Agent, AgentConfig, Error, FleetConfig, Metrics, ObjectSpill, Served, Shutdown, WorkerExit,
+};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,7 +25,7 @@ use crate::fleet::{self, Fleet};
 /// `reload()` gives the fleet anew, at SIGHUP or when an operator says so. Raises `ServeError` when a port, a pool or a
 /// worker cannot be had.
 #[pyfunction]
-#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
+#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -42,6 +44,13 @@ pub(crate) fn run_agent(
     max_message_size: usize,
     max_queue_size: usize,
     max_queue_bytes: u64,
+    object_store_size: Option<u64>,
+    object_port: u16,
+    object_host: Option<String>,
+    object_checksum: bool,
+    allow_client_shm: bool,
+    object_spill: Option<PathBuf>,
+    object_spill_size: Option<u64>,
     start_timeout: f64,
     drain_timeout: f64,
     stream_stall_timeout: f64,
@@ -57,24 +66,33 @@ pub(crate) fn run_agent(
     let reload = reload.map(|read| fleet::reload(read, reload_all));
     let trigger = reload.as_ref().map(|reload| Arc::clone(&reload.trigger));
     let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
-    let configure = |address: SocketAddr| AgentConfig {
-        reload,
-        admin_folder,
-        memory_folder,
-        model_control,
-        max_message_size,
-        max_queue_size,
-        max_queue_bytes,
-        start_timeout: seconds(start_timeout),
-        drain_timeout: seconds(drain_timeout),
-        stream_stall_timeout: seconds(stream_stall_timeout),
-        metrics: match metrics_port.map(|port| (Ipv4Addr::LOCALHOST, port).into()) {
-            None => Metrics::Off,
-            Some(address) if metrics_near => Metrics::Near(address),
-            Some(address) => Metrics::At(address),
-        },
-        debug,
-        ..AgentConfig::new(address, fleet)
+    let configure = |address: SocketAddr| {
+        let usual = AgentConfig::new(address, fleet);
+        AgentConfig {
+            reload,
+            admin_folder,
+            memory_folder,
+            model_control,
+            max_message_size,
+            max_queue_size,
+            max_queue_bytes,
+            object_address: (address.ip(), object_port).into(),
+            object_host,
+            object_checksum,
+            allow_client_shm,
+            object_spill: object_spill.map(|folder| spill(folder, object_spill_size)),
+            object_store_size: object_store_size.unwrap_or(usual.object_store_size),
+            start_timeout: seconds(start_timeout),
+            drain_timeout: seconds(drain_timeout),
+            stream_stall_timeout: seconds(stream_stall_timeout),
+            metrics: match metrics_port.map(|port| (Ipv4Addr::LOCALHOST, port).into()) {
+                None => Metrics::Off,
+                Some(address) if metrics_near => Metrics::Near(address),
+                Some(address) => Metrics::At(address),
+            },
+            debug,
+            ..usual
+        }
     };
     let _flushed_at_the_end = start_logging(log_level, log_format == "json");
     let ready = |served: Served| {
@@ -95,6 +113,12 @@ pub(crate) fn run_agent(
         result
     });
     result.map_err(|error| to_error(py, error))
+}
+
+/// A file for objects that had to make room in memory, of that size or the usual one.
+fn spill(folder: PathBuf, size: Option<u64>) -> ObjectSpill {
+    let usual = ObjectSpill::new(folder);
+    ObjectSpill { size: size.unwrap_or(usual.size), ..usual }
 }
 
 /// Why `run_agent` failed.

@@ -9,6 +9,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::quick;
 use crate::raw::PyRaw;
+use crate::store;
 
 /// What `data=` turned into.
 pub(crate) struct Converted {
@@ -58,6 +59,12 @@ pub(crate) fn to_numpy<'py>(
     let buffer = Bound::new(py, PyRaw(raw.clone()))?;
     let flat = numpy.call_method1("frombuffer", (buffer, dtype_name(datatype)))?;
     flat.call_method1("reshape", (shape,))
+}
+
+/// The contents where an array of that datatype may start: small ones may have come anywhere in a message.
+pub(crate) fn aligned(datatype: Datatype, raw: Bytes) -> Bytes {
+    let size = datatype.size().unwrap_or(1);
+    if (raw.as_ptr() as usize).is_multiple_of(size) { raw } else { Bytes::copy_from_slice(&raw) }
 }
 
 /// The elements of a raw `BYTES` tensor.
@@ -142,11 +149,7 @@ fn from_array(array: &Bound<'_, PyAny>, datatype: Option<Datatype>) -> PyResult<
         "bfloat16" => Some(Datatype::Bf16),
         name => DTYPES.iter().find(|(_, dtype)| *dtype == name).map(|(datatype, _)| *datatype),
     };
-    let datatype = datatype.or_else(of_dtype).ok_or_else(|| {
-        PyTypeError::new_err(format!(
-            "an array of dtype {name} has no datatype in KServe v2; use bool, an integer, a float, or text"
-        ))
-    })?;
+    let datatype = datatype.or_else(of_dtype).ok_or_else(|| no_datatype(&name))?;
     let shape = array.getattr("shape")?.extract()?;
     let numpy = array.py().import("numpy")?;
     let little_endian = array.getattr("dtype")?.call_method1("newbyteorder", ("<",))?;
@@ -155,10 +158,35 @@ fn from_array(array: &Bound<'_, PyAny>, datatype: Option<Datatype>) -> PyResult<
     Ok(Converted { datatype, shape, raw: copy(&bytes)? })
 }
 
+fn no_datatype(dtype: &str) -> PyErr {
+    PyTypeError::new_err(format!(
+        "an array of dtype {dtype} has no datatype in KServe v2; use bool, an integer, a float, or text"
+    ))
+}
+
+/// The datatype of arrays of that dtype, or of the datatype of that name, and the dtype that numpy has for it.
+pub(crate) fn datatype_of<'py>(dtype: &Bound<'py, PyAny>) -> PyResult<(Datatype, Bound<'py, PyAny>)> {
+    let numpy = dtype.py().import("numpy")?;
+    if let Ok(name) = dtype.extract::<String>()
+        && let Ok(datatype) = Datatype::parse(&name)
+        && datatype != Datatype::Bytes
+    {
+        return Ok((datatype, numpy.call_method1("dtype", (dtype_name(datatype),))?));
+    }
+    let dtype = numpy.call_method1("dtype", (dtype,))?;
+    let name: String = dtype.getattr("name")?.extract()?;
+    let datatype = match name.as_str() {
+        "bfloat16" => Some(Datatype::Bf16),
+        name => DTYPES.iter().find(|(_, known)| *known == name).map(|(datatype, _)| *datatype),
+    };
+    // What others read is little-endian.
+    let dtype = dtype.call_method1("newbyteorder", ("<",))?;
+    Ok((datatype.ok_or_else(|| no_datatype(&name))?, dtype))
+}
+
 fn copy(contiguous: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     let buffer = PyUntypedBuffer::get(contiguous)?;
-    let typed = buffer.as_typed::<u8>()?;
-    Ok(Bytes::from(typed.to_vec(contiguous.py())?))
+    Ok(store::keep(contiguous.py(), quick::contiguous_bytes(&buffer)))
 }
 
 fn py_array<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {

@@ -9,6 +9,7 @@ use pyo3::types::PyDict;
 use pyo3_async_runtimes::tokio::{future_into_py, get_runtime};
 
 use crate::capability::to_query;
+use crate::client_objects::PyClientObjects;
 use crate::errors;
 use crate::message::{PyInferRequest, PyInferResponse};
 use crate::response_stream::PyResponseStream;
@@ -26,6 +27,12 @@ impl PyClient {
         // The connection's tasks live on the runtime that all clients share.
         let _context = get_runtime().enter();
         Client::new(endpoint).map(Self).map_err(|error| errors::from_client(py, &error))
+    }
+
+    /// The objects of the agent.
+    #[getter]
+    fn objects(&self) -> PyClientObjects {
+        PyClientObjects(self.0.objects())
     }
 
     /// `HOST:PORT`.
@@ -137,7 +144,7 @@ fn options(
     Ok(CallOptions { capability, timeout: to_timeout(timeout)? })
 }
 
-fn to_timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
+pub(crate) fn to_timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
     let convert = |seconds: f64| match Duration::try_from_secs_f64(seconds) {
         Ok(timeout) if !timeout.is_zero() => Ok(timeout),
         _ => Err(PyValueError::new_err(format!("timeout {seconds} is not a positive number of seconds"))),

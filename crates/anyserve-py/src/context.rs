@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::gpus::assigned_gpus;
+use crate::objects::PyObjects;
 
 /// What holds for the request that a handler works on.
 #[pyclass(frozen, module = "anyserve", name = "Context")]
@@ -37,6 +38,13 @@ impl PyContext {
     #[expect(clippy::unused_self, reason = "to Python it is an attribute like the others")]
     fn gpus(&self, py: Python<'_>) -> PyResult<Py<PyTuple>> {
         assigned_gpus(py)
+    }
+
+    /// The objects of the agent.
+    #[getter]
+    #[expect(clippy::unused_self, reason = "to Python it is an attribute like the others")]
+    fn objects(&self) -> PyObjects {
+        PyObjects
     }
 
     /// Seconds until the client stops waiting, 0.0 if it has; None if it did not say.

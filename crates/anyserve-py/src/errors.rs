@@ -41,6 +41,17 @@ pub(crate) fn from_client(py: Python<'_>, error: &ClientError) -> PyErr {
     build().map_or_else(|error| error, PyErr::from_value)
 }
 
+/// The exception for what the agent said to a call of a handler.
+pub(crate) fn from_failure(py: Python<'_>, failure: &Failure) -> PyErr {
+    let build = || {
+        let retry_after = failure.retry_after.map(|after| after.as_secs_f64());
+        let code =
+            py.import("anyserve.status")?.getattr("StatusCode")?.getattr(failure.kind.as_str_name())?;
+        class(py, "from_code")?.call1((code, failure.message.clone(), retry_after))
+    };
+    build().map_or_else(|error| error, PyErr::from_value)
+}
+
 // The gRPC status codes of what the client itself reports.
 const DEADLINE_EXCEEDED: i32 = 4;
 const INTERNAL: i32 = 13;

@@ -7,6 +7,7 @@ mod array;
 mod call;
 mod capability;
 mod client;
+mod client_objects;
 mod contents;
 mod context;
 mod errors;
@@ -14,6 +15,8 @@ mod fleet;
 mod gpus;
 mod handler;
 mod message;
+mod object_ref;
+mod objects;
 mod options;
 mod outlet;
 mod parameters;
@@ -22,9 +25,11 @@ mod process;
 mod quick;
 mod raw;
 mod response_stream;
+mod store;
 mod tensor;
 mod work;
 mod worker;
+mod writable;
 
 use pyo3::prelude::*;
 
@@ -40,6 +45,8 @@ mod _core {
     #[pymodule_export]
     use super::client::PyClient;
     #[pymodule_export]
+    use super::client_objects::PyClientObjects;
+    #[pymodule_export]
     use super::contents::PyContents;
     #[pymodule_export]
     use super::context::PyContext;
@@ -47,6 +54,10 @@ mod _core {
     use super::gpus::assigned_gpus;
     #[pymodule_export]
     use super::message::{PyInferRequest, PyInferResponse};
+    #[pymodule_export]
+    use super::object_ref::PyObjectRef;
+    #[pymodule_export]
+    use super::objects::{PyEmptyObject, PyObjectInfo, PyObjects};
     #[pymodule_export]
     use super::outlet::PyStream;
     #[pymodule_export]
@@ -56,11 +67,15 @@ mod _core {
     #[pymodule_export]
     use super::response_stream::PyResponseStream;
     #[pymodule_export]
+    use super::store::copied_bytes;
+    #[pymodule_export]
     use super::tensor::PyTensor;
     #[pymodule_export]
     use super::work::PyWork;
     #[pymodule_export]
     use super::worker::PyWorker;
+    #[pymodule_export]
+    use super::writable::PyWritable;
 
     use pyo3::prelude::*;
 

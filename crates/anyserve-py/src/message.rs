@@ -72,7 +72,9 @@ impl PyInferRequest {
         let (mut inputs, mut raw_input_contents) = (Vec::new(), Vec::new());
         for input in &self.inputs {
             let input = input.try_borrow(py)?;
-            raw_input_contents.push(input.raw.clone());
+            if !input.is_elsewhere(py) {
+                raw_input_contents.push(input.raw.clone());
+            }
             inputs.push(InferInputTensor {
                 name: input.name.clone(),
                 datatype: input.datatype.name().to_owned(),
@@ -181,7 +183,7 @@ impl PyInferResponse {
         let (mut outputs, mut contents) = (Vec::new(), Vec::new());
         for output in &self.outputs {
             let output = output.try_borrow(py)?;
-            contents.push(output.raw.clone());
+            contents.push(if output.is_elsewhere(py) { Bytes::new() } else { output.raw.clone() });
             outputs.push(InferOutputTensor {
                 name: output.name.clone(),
                 datatype: output.datatype.name().to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyserve::proto::inference::InferParameter;
 use anyserve::proto::inference::infer_parameter::ParameterChoice;
+use anyserve::proto::tensor::text_parameter;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString};
@@ -28,6 +29,7 @@ impl Parameters {
             // What cannot be sent is refused where it is given.
             to_proto(dict)?;
         }
+        let dict = dict.map(|dict| dict.copy()).transpose()?;
         Ok(Self { proto: BTreeMap::new(), dict: dict.map(Bound::unbind) })
     }
 
@@ -49,6 +51,28 @@ impl Parameters {
         }
         self.dict = Some(dict.clone().unbind());
         Ok(dict)
+    }
+
+    /// The parameter of that name, if it is text.
+    pub(crate) fn text(&self, py: Python<'_>, name: &str) -> Option<String> {
+        match &self.dict {
+            Some(dict) => dict.bind(py).get_item(name).ok()??.extract().ok(),
+            None if self.proto.is_empty() => None,
+            None => text_parameter(&self.proto, name).map(str::to_owned),
+        }
+    }
+
+    /// Sets a parameter to text.
+    pub(crate) fn set_text(&mut self, py: Python<'_>, name: &str, text: String) -> PyResult<()> {
+        self.dict(py)?.set_item(name, text)
+    }
+
+    /// Takes a parameter out, if it is there.
+    pub(crate) fn remove(&mut self, py: Python<'_>, name: &str) -> PyResult<()> {
+        if self.text(py, name).is_some() {
+            self.dict(py)?.del_item(name)?;
+        }
+        Ok(())
     }
 
     pub(crate) fn to_proto(&self, py: Python<'_>) -> PyResult<ProtoParameters> {

@@ -2,12 +2,13 @@
 //! of its time there otherwise. What is not plain is left to `array`, with its rules and its errors.
 
 use anyserve::proto::tensor::Datatype;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyFloat, PyInt, PyList, PyString};
 
 use crate::array::Converted;
+use crate::store;
 
 /// Converts what is plain: an array in the protocol's own layout, or a flat list of one kind of number.
 pub(crate) fn from_python(data: &Bound<'_, PyAny>, wanted: Option<Datatype>) -> Option<Converted> {
@@ -67,21 +68,38 @@ fn put_integer(raw: &mut BytesMut, datatype: Datatype, item: &Bound<'_, PyAny>) 
 
 /// The contents of an array that is laid out as the protocol wants it and needs no cast, without asking numpy.
 fn from_buffer(data: &Bound<'_, PyAny>, wanted: Option<Datatype>) -> Option<Converted> {
+    let (datatype, shape, buffer) = array_buffer(data)?;
+    if wanted.is_some_and(|wanted| wanted != datatype) {
+        return None;
+    }
+    let bytes = contiguous_bytes(&buffer);
+    let raw = store::viewed(data, bytes).unwrap_or_else(|| store::keep(data.py(), bytes));
+    Some(Converted { datatype, shape, raw })
+}
+
+/// What an array is and its buffer, if that is laid out as the protocol wants it.
+pub(crate) fn array_buffer(data: &Bound<'_, PyAny>) -> Option<(Datatype, Vec<i64>, PyUntypedBuffer)> {
     let buffer = PyUntypedBuffer::get(data).ok()?;
     let datatype = of_format(buffer.format().to_bytes())?;
-    if wanted.is_some_and(|wanted| wanted != datatype) || !buffer.is_c_contiguous() {
+    if !buffer.is_c_contiguous() {
         return None;
     }
     let shape = buffer.shape().iter().map(|&length| i64::try_from(length).ok()).collect::<Option<_>>()?;
+    Some((datatype, shape, buffer))
+}
+
+/// The bytes of a C-contiguous buffer, for as long as it is held.
+pub(crate) fn contiguous_bytes(buffer: &PyUntypedBuffer) -> &[u8] {
     let (start, length) = (buffer.buf_ptr().cast::<u8>(), buffer.len_bytes());
     if length == 0 {
-        return Some(Converted { datatype, shape, raw: Bytes::new() });
+        return &[];
     }
     #[expect(unsafe_code, reason = "the buffer protocol gives a pointer")]
     // SAFETY: the buffer is C-contiguous, so its `length` bytes lie behind `start`, and `buffer` keeps them there. As
     // with numpy's own copies, nothing stops another thread from writing to them meanwhile; then the copy is torn.
-    let bytes = unsafe { std::slice::from_raw_parts(start, length) };
-    Some(Converted { datatype, shape, raw: Bytes::copy_from_slice(bytes) })
+    unsafe {
+        std::slice::from_raw_parts(start, length)
+    }
 }
 
 /// The datatype of a native, little-endian format of the buffer protocol, as in Python's `struct`.

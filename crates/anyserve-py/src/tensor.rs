@@ -1,6 +1,6 @@
 //! `Tensor`: an input or an output.
 
-use anyserve::proto::tensor::Datatype;
+use anyserve::proto::tensor::{Datatype, OBJECT_REF};
 use bytes::Bytes;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::array;
 use crate::contents::{PyContents, field_elements};
+use crate::object_ref::PyObjectRef;
 use crate::parameters::Parameters;
 use crate::raw::PyRaw;
 
@@ -24,13 +25,29 @@ pub(crate) struct PyTensor {
 }
 
 impl PyTensor {
+    /// A tensor whose contents are an object; another shape or datatype than the object's own are the reader's to check.
+    fn by_reference(
+        py: Python<'_>,
+        name: String,
+        reference: &PyObjectRef,
+        datatype: Option<Datatype>,
+        shape: Option<Vec<i64>>,
+        mut parameters: Parameters,
+    ) -> PyResult<Self> {
+        let own = reference.as_tensor()?;
+        parameters.set_text(py, OBJECT_REF, reference.0.to_string())?;
+        let (datatype, shape) = (datatype.unwrap_or(own.0), shape.unwrap_or(own.1));
+        Ok(Self { name, datatype, shape, parameters, raw: Bytes::new() })
+    }
+
+    /// True if what it holds is not here: it goes without contents.
+    pub(crate) fn is_elsewhere(&self, py: Python<'_>) -> bool {
+        self.parameters.text(py, OBJECT_REF).is_some()
+    }
+
     /// Moves the contents to where an array of the datatype may start, if they are not there already.
     fn aligned(&mut self) -> &Bytes {
-        let size = self.datatype.size().unwrap_or(1);
-        if !(self.raw.as_ptr() as usize).is_multiple_of(size) {
-            // Only small contents travel unaligned (see the worker channel's frames).
-            self.raw = Bytes::copy_from_slice(&self.raw);
-        }
+        self.raw = array::aligned(self.datatype, std::mem::take(&mut self.raw));
         &self.raw
     }
 
@@ -66,6 +83,9 @@ impl PyTensor {
                 raw: Bytes::new(),
             });
         };
+        if let Ok(reference) = data.cast::<PyObjectRef>() {
+            return Self::by_reference(data.py(), name, reference.get(), datatype, shape, parameters);
+        }
         if let Ok(contents) = data.cast::<PyContents>() {
             let datatype = datatype.unwrap_or(contents.get().datatype);
             let shape = shape.unwrap_or_default();
@@ -98,8 +118,8 @@ impl PyTensor {
     }
 
     #[setter]
-    fn set_contents(&mut self, contents: &Bound<'_, PyContents>) -> PyResult<()> {
-        let contents = contents.get();
+    fn set_contents(&mut self, value: &Bound<'_, PyContents>) -> PyResult<()> {
+        let contents = value.get();
         if contents.datatype != self.datatype {
             return Err(PyValueError::new_err(format!(
                 "contents of {} cannot be those of tensor '{}', which is {}",
@@ -107,7 +127,15 @@ impl PyTensor {
             )));
         }
         self.raw = contents.raw.clone();
-        Ok(())
+        // They are what is sent now.
+        self.parameters.remove(value.py(), OBJECT_REF)
+    }
+
+    /// The object that the contents are; None if they came with the message.
+    #[getter]
+    fn object_ref(&self, py: Python<'_>) -> PyResult<Option<PyObjectRef>> {
+        let text = self.parameters.text(py, OBJECT_REF);
+        text.map(|text| PyObjectRef::parse(&text)).transpose()
     }
 
     /// The contents as they travel: little-endian, row-major; a read-only view.

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use crate::call;
 use crate::handler::{self, Handler, Ready};
 use crate::pool::Pool;
+use crate::store;
 use crate::work::PyWork;
 
 /// What an event loop has to know: new work, the requests that nobody waits for any longer, those whose streams may go
@@ -29,6 +30,7 @@ impl PyWorker {
     #[new]
     fn new() -> PyResult<Self> {
         let worker = Worker::from_env().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        store::set(worker.objects());
         Ok(Self { worker, handlers: OnceLock::new() })
     }
 
@@ -81,9 +83,10 @@ impl PyWorker {
         self.worker.settled(error.map_or(Ok(()), |error| Err((error, traceback.to_owned()))));
     }
 
-    /// From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch for reading.
-    fn lend_to_loop(&self) -> RawFd {
-        self.worker.lend_to_loop()
+    /// From now on an event loop brings in the agent's messages, by `drain`. Returns the descriptors to
+    /// watch for reading.
+    fn lend_to_loop(&self) -> PyResult<[RawFd; 2]> {
+        self.worker.lend_to_loop().map_err(|error| PyRuntimeError::new_err(error.to_string()))
     }
 
     /// Brings in what has arrived, without waiting; takes at most `most` batches of it.

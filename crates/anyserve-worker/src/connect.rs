@@ -38,6 +38,6 @@ pub(crate) fn from_env() -> Result<Worker, WorkerError> {
         .name("anyserve-watch".to_owned())
         .spawn(move || lead::watch(&for_watcher))
         .map(|watcher| shared.set_watcher(watcher.thread().clone()))?;
-    heartbeat::start(Arc::clone(&shared))?;
+    shared.memory.set_teller(heartbeat::start(Arc::clone(&shared))?);
     Ok(Worker { shared })
 }

@@ -31,6 +31,9 @@ mod failure;
 mod heartbeat;
 mod inbox;
 mod lead;
+mod memory;
+pub mod objects;
+mod recent;
 mod request;
 mod stream;
 mod window;
@@ -46,6 +49,7 @@ pub use failure::Failure;
 use inbox::Taken;
 pub use inbox::{News, Order};
 use lead::Shared;
+pub use objects::Objects;
 pub use request::{Answer, Request};
 pub use stream::SendError;
 
@@ -160,11 +164,11 @@ impl Worker {
         self.shared.send(to_agent::Message::Settled(settled.unwrap_or_default()), &[]);
     }
 
-    /// From now on an event loop brings the messages of the agent in, by [`Self::drain`]. Returns the socket that
-    /// becomes readable when there are any.
-    pub fn lend_to_loop(&self) -> RawFd {
-        self.shared.lend_to_loop();
-        self.shared.socket()
+    /// From now on the event loop of the calling thread brings the messages of the agent in, by [`Self::drain`].
+    /// Returns two descriptors, of which one becomes readable when there are any.
+    pub fn lend_to_loop(&self) -> Result<[RawFd; 2], WorkerError> {
+        let nudge = self.shared.lend_to_loop()?;
+        Ok([self.shared.socket(), nudge])
     }
 
     /// Brings in what has arrived, without waiting; returns what changed for requests that handlers have, and the
@@ -172,6 +176,11 @@ impl Worker {
     pub fn drain(&self) -> News {
         self.shared.drain();
         self.shared.inbox.lock().take_news()
+    }
+
+    /// The objects of the agent. To be used once the worker is [ready](Self::ready).
+    pub fn objects(&self) -> Objects {
+        Objects::new(Arc::clone(&self.shared))
     }
 
     /// True once the agent wants the worker to stop.

@@ -127,9 +127,10 @@ impl Request {
         if let Err(error) = self.checked_size(&response, contents) {
             return self.queue_failure(Failure::new(Kind::Internal, error.to_string()));
         }
-        let payload_sizes = contents.iter().map(|content| content.len() as u64).collect();
-        let reply = Reply { request: self.id, infer: Some(response), payload_sizes, more: false };
-        self.end(to_agent::Message::Reply(reply), contents)
+        let (payload, placed) = self.shared.memory.pack(contents);
+        let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
+        let reply = Reply { request: self.id, infer: Some(response), payload_sizes, more: false, placed };
+        self.end(to_agent::Message::Reply(reply), &payload)
     }
 
     pub(crate) fn queue_failure(&self, failure: Failure) -> Arc<Shared> {

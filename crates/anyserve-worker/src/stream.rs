@@ -80,7 +80,7 @@ impl Request {
         let mut phase = self.phase();
         if matches!(*phase, Phase::Silent | Phase::Streaming) {
             *phase = Phase::Closed;
-            let end = Reply { request: self.id, infer: None, payload_sizes: Vec::new(), more: true };
+            let end = Reply { request: self.id, more: true, ..Reply::default() };
             self.shared.queue(to_agent::Message::Reply(end), &[]);
         }
         drop(phase);
@@ -89,7 +89,7 @@ impl Request {
 
     /// Ends a stream that has had all its responses. If it has had its last word already, this does nothing.
     pub fn finish(&self) {
-        let end = Reply { request: self.id, infer: None, payload_sizes: Vec::new(), more: false };
+        let end = Reply { request: self.id, ..Reply::default() };
         self.end(to_agent::Message::Reply(end), &[]).flush();
     }
 
@@ -111,15 +111,16 @@ impl Request {
     }
 
     fn send_part(&self, response: ModelInferResponse, contents: &[Bytes]) -> Result<(), SendError> {
-        let payload_sizes = contents.iter().map(|content| content.len() as u64).collect();
-        let part = Reply { request: self.id, infer: Some(response), payload_sizes, more: true };
+        let (payload, placed) = self.shared.memory.pack(contents);
+        let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
+        let part = Reply { request: self.id, infer: Some(response), payload_sizes, more: true, placed };
         let mut phase = self.phase();
         // Another thread may have ended it since the window was claimed.
         if matches!(*phase, Phase::Closed | Phase::Ended) {
             return Err(SendError::Closed);
         }
         let first = std::mem::replace(&mut *phase, Phase::Streaming) == Phase::Silent;
-        self.shared.queue(to_agent::Message::Reply(part), contents);
+        self.shared.queue(to_agent::Message::Reply(part), &payload);
         drop(phase);
         self.shared.flush();
         if first {

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use anyserve_proto::worker::{Consumed, Welcome};
+use anyserve_proto::worker::{Answer, Consumed, Welcome};
+use bytes::Bytes;
 
 use crate::window::Limits;
-pub(crate) use state::{Assigned, State, Taken};
+pub(crate) use state::{Answered, Assigned, State, Taken};
 pub use state::{News, Order};
 
 /// What arrived and is not dealt with yet.
@@ -18,7 +19,7 @@ pub(crate) struct Inbox {
     state: Mutex<State>,
     /// For threads that wait for work, or for the agent's word.
     work: Condvar,
-    /// For threads that wait until they may send.
+    /// For threads that wait until they may send, or for an answer.
     windows: Condvar,
 }
 
@@ -126,6 +127,15 @@ impl Inbox {
             if let Some(news) = &mut state.news {
                 news.opened.push(consumed.request);
             }
+            self.windows.notify_all();
+        }
+    }
+
+    /// The agent answered a call; wakes the thread that made it.
+    pub(crate) fn answer(&self, answer: Answer, contents: Vec<Bytes>) {
+        let mut state = self.lock();
+        state.answered(answer, contents);
+        if state.waiting_for_window > 0 {
             self.windows.notify_all();
         }
     }

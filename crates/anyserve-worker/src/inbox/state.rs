@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use anyserve_proto::worker::Assign;
+use anyserve_proto::worker::failure::Kind;
+use anyserve_proto::worker::{Answer, Assign};
 use bytes::Bytes;
 
+use crate::failure::Failure;
 use crate::window::{Limits, Window};
 
 /// An assignment as it arrived.
@@ -34,10 +36,15 @@ pub(crate) struct State {
     /// What the agent wants of a worker that has nothing to do.
     pub(super) order: Option<Order>,
     pub(super) stopping: bool,
+    /// The calls that threads wait for, and the answers that have come.
+    pub(super) calls: HashMap<u64, Option<Answered>>,
     /// Threads that wait for the leader to bring work, and those that wait until they may send.
     pub(super) waiting_for_work: usize,
     pub(super) waiting_for_window: usize,
 }
+
+/// The agent's answer to a call, and its contents.
+pub(crate) type Answered = (Answer, Vec<Bytes>);
 
 /// What the agent wants of a worker that has nothing to do. Nothing new comes before [`crate::Worker::settled`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,6 +136,35 @@ impl State {
     pub(crate) fn take_news(&mut self) -> News {
         let news = self.news.as_mut().map(std::mem::take).unwrap_or_default();
         News { order: self.order.take(), ..news }
+    }
+
+    /// A call is made, and its answer will be waited for.
+    pub(crate) fn expect_answer(&mut self, call: u64) -> Result<(), Failure> {
+        if self.limits.is_none() {
+            let message = "the worker is not ready: objects and calls are for handlers, not for the start";
+            return Err(Failure::new(Kind::Unavailable, message));
+        }
+        self.calls.insert(call, None);
+        Ok(())
+    }
+
+    /// An answer came. One that nobody waits for any longer is dropped.
+    pub(super) fn answered(&mut self, answer: Answer, contents: Vec<Bytes>) {
+        if let Some(expected) = self.calls.get_mut(&answer.call) {
+            *expected = Some((answer, contents));
+        }
+    }
+
+    /// The answer, if it has come.
+    pub(crate) fn take_answer(&mut self, call: u64) -> Option<Answered> {
+        let answered = self.calls.get_mut(&call)?.take()?;
+        self.calls.remove(&call);
+        Some(answered)
+    }
+
+    /// Nobody waits for the answer any longer.
+    pub(crate) fn forget_answer(&mut self, call: u64) {
+        self.calls.remove(&call);
     }
 
     /// True once the agent has answered the hello.

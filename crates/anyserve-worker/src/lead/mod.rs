@@ -6,19 +6,26 @@
 
 mod watch;
 
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
-use std::thread::Thread;
-use std::time::Instant;
+use std::thread::{Thread, ThreadId};
+use std::time::{Duration, Instant};
 
 use anyserve_channel::{ChannelError, Receiver, Sender, split_payload};
-use anyserve_proto::worker::{Heartbeat, Returned, ToAgent, ToWorker, to_agent, to_worker};
+use anyserve_proto::worker::{
+    Call, Heartbeat, Released, Returned, ToAgent, ToWorker, call, to_agent, to_worker,
+};
 use bytes::Bytes;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Signal, getpid, kill_process};
 
 use crate::claims::ClaimFile;
-use crate::inbox::{Assigned, Inbox, Order, State};
+use crate::failure::Failure;
+use crate::inbox::{Answered, Assigned, Inbox, Order, State};
+use crate::memory::Memory;
+use crate::recent::Recent;
 pub(crate) use watch::watch;
 
 /// What the threads of a worker share.
@@ -29,10 +36,16 @@ pub(crate) struct Shared {
     receiver: Mutex<Receiver<ToWorker>>,
     pub(crate) inbox: Inbox,
     pub(crate) claims: ClaimFile,
+    pub(crate) memory: Memory,
+    pub(crate) recent: Recent,
     runtime: tokio::runtime::Runtime,
     socket: RawFd,
     /// An event loop reads the channel; no thread leads.
     lent: AtomicBool,
+    /// That loop's thread, and what it watches beside the socket.
+    event_loop: OnceLock<(ThreadId, OwnedFd)>,
+    /// Counts the calls.
+    calls: AtomicU64,
     /// True while a thread that waits for work leads.
     idle: AtomicBool,
     /// Moves whenever a thread takes work or comes back for more.
@@ -54,9 +67,13 @@ impl Shared {
             receiver: Mutex::new(receiver),
             inbox: Inbox::default(),
             claims,
+            memory: Memory::new(),
+            recent: Recent::default(),
             runtime,
             socket,
             lent: AtomicBool::new(false),
+            event_loop: OnceLock::new(),
+            calls: AtomicU64::new(0),
             idle: AtomicBool::new(false),
             progress: AtomicU64::new(0),
             watcher: OnceLock::new(),
@@ -74,8 +91,9 @@ impl Shared {
         self.flush();
     }
 
-    /// Leaves the writing to a later [`Self::flush`].
+    /// Leaves the writing to a later [`Self::flush`]. What is held no longer is told before.
     pub(crate) fn queue(&self, message: to_agent::Message, payload: &[Bytes]) {
+        self.queue_released();
         let message = ToAgent { message: Some(message) };
         // What no frame can hold is caught where a response is checked against the agent's limit.
         let _ = self.sender.queue(&message, payload);
@@ -87,6 +105,76 @@ impl Shared {
         if self.sender.has_pending() {
             self.runtime.block_on(self.sender.flush());
         }
+    }
+
+    /// Tells the agent which leases are over, if any are.
+    pub(crate) fn tell_released(&self) {
+        if self.queue_released() {
+            self.flush();
+        }
+    }
+
+    fn queue_released(&self) -> bool {
+        let leases = self.memory.take_released();
+        if leases.is_empty() {
+            return false;
+        }
+        let message = ToAgent { message: Some(to_agent::Message::Released(Released { leases })) };
+        // Nothing but numbers: it fits any frame.
+        let _ = self.sender.queue(&message, &[]);
+        true
+    }
+
+    /// Asks the agent for something, and waits for its answer; none if it has not come by then.
+    pub(crate) fn call(
+        &self,
+        what: call::What,
+        contents: &[Bytes],
+        until: Option<Instant>,
+    ) -> Result<Option<Answered>, Failure> {
+        let call = self.calls.fetch_add(1, Ordering::Relaxed);
+        self.inbox.lock().expect_answer(call)?;
+        let (payload, placed) = self.memory.pack(contents);
+        let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
+        let message = Call { call, what: Some(what), payload_sizes, placed };
+        self.send(to_agent::Message::Call(message), &payload);
+        // A wait without an end still looks around once a year.
+        let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(365 * 24 * 3600));
+        let take = |inbox: &mut State| inbox.take_answer(call);
+        let answer = if self.is_event_loop() {
+            self.read_until(until, take)
+        } else {
+            self.wait_for_window(until, take)
+        };
+        if answer.is_none() {
+            self.inbox.lock().forget_answer(call);
+        }
+        Ok(answer)
+    }
+
+    /// True on the thread whose event loop reads the channel.
+    fn is_event_loop(&self) -> bool {
+        self.event_loop.get().is_some_and(|(thread, _)| *thread == std::thread::current().id())
+    }
+
+    /// Reads the channel, in place of the event loop that runs on this thread, until `take` finds what it looks for.
+    fn read_until<T>(&self, until: Instant, take: impl Fn(&mut State) -> Option<T>) -> Option<T> {
+        let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = loop {
+            let found = take(&mut self.inbox.lock());
+            if found.is_some() || until <= Instant::now() {
+                break found;
+            }
+            let one = async { tokio::time::timeout_at(until.into(), self.receive(&mut receiver)).await };
+            // Out of time just means another look.
+            let _ = self.runtime.block_on(one);
+        };
+        drop(receiver);
+        if let Some((_, nudge)) = self.event_loop.get() {
+            // What came with it is for the loop to take. A counter that is full has woken it already.
+            let _ = rustix::io::write(nudge, &1_u64.to_ne_bytes());
+        }
+        found
     }
 
     /// Sends a sign of life, unless other messages wait to be sent: they are one too.
@@ -207,13 +295,20 @@ impl Shared {
     }
 
     /// From now on an event loop reads the channel by [`Self::drain`].
-    pub(crate) fn lend_to_loop(&self) {
+    pub(crate) fn lend_to_loop(&self) -> io::Result<RawFd> {
+        let nudge = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         self.lent.store(true, Ordering::SeqCst);
         self.inbox.gather_news();
+        let (_, nudge) = self.event_loop.get_or_init(|| (std::thread::current().id(), nudge));
+        Ok(nudge.as_raw_fd())
     }
 
     /// Acts on what has arrived, without waiting for more.
     pub(crate) fn drain(&self) {
+        if let Some((_, nudge)) = self.event_loop.get() {
+            // It is empty, or it is now.
+            let _ = rustix::io::read(nudge, &mut [0; 8]);
+        }
         let mut receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner);
         let drained = self.runtime.block_on(async {
             // Lets the runtime see what the loop saw: that the socket is readable.
@@ -244,6 +339,7 @@ impl Shared {
             to_worker::Message::Welcome(welcome) => self.inbox.welcome(&welcome),
             to_worker::Message::Assign(assign) => {
                 let inputs = split_payload(payload, &assign.payload_sizes)?;
+                let inputs = self.memory.unpack(inputs, &assign.placed)?;
                 self.inbox.push(Assigned::new(assign, inputs));
             }
             to_worker::Message::Recall(_) => returned(self.inbox.take_unstarted())?,
@@ -257,6 +353,17 @@ impl Shared {
             to_worker::Message::Sleep(sleep) => self.inbox.order(Order::Sleep { level: sleep.level.max(1) }),
             to_worker::Message::Wake(_) => self.inbox.order(Order::Wake),
             to_worker::Message::Stop(_) => self.inbox.stop(),
+            to_worker::Message::Mapped(mapped) => self.memory.mapped(mapped),
+            to_worker::Message::Tidy(_) => {
+                self.recent.clear();
+                self.queue_released();
+            }
+            to_worker::Message::Unmapped(unmapped) => self.memory.unmapped(unmapped.segment),
+            to_worker::Message::Answer(answer) => {
+                let contents = split_payload(payload, &answer.payload_sizes)?;
+                let contents = self.memory.unpack(contents, &answer.placed)?;
+                self.inbox.answer(answer, contents);
+            }
         }
         Ok(())
     }
