@@ -19,7 +19,7 @@ Call it with :class:`Client`, or with any KServe v2 client.
 
 from __future__ import annotations
 
-from ._core import Capability, Context, Stream, __version__
+from ._core import Capability, Context, ObjectRef, Stream, __version__
 from .app import AnyServe, TensorSpec
 from .errors import AnyserveError
 from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, Tensor
@@ -27,7 +27,9 @@ from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import batch
-    from .client import AsyncClient, AsyncResultStream, Client, InferResult, ResultStream
+    from .client import AsyncClient, AsyncResultStream, Client, ResultStream
+    from .objects import call, create, create_empty, delete, get, lookup, stat
+    from .results import InferResult
     from .stream import AsyncStream
     from .worker_class import Worker
 
@@ -44,6 +46,7 @@ __all__ = [
     "InferTensorContents",
     "ModelInferRequest",
     "ModelInferResponse",
+    "ObjectRef",
     "ResultStream",
     "Stream",
     "Tensor",
@@ -51,6 +54,13 @@ __all__ = [
     "Worker",
     "__version__",
     "batch",
+    "call",
+    "create",
+    "create_empty",
+    "delete",
+    "get",
+    "lookup",
+    "stat",
 ]
 
 # What few workers need is imported when it is first asked for: a worker starts as fast as its imports are.
@@ -59,10 +69,11 @@ _LATER = {
     "AsyncResultStream": "client",
     "AsyncStream": "stream",
     "Client": "client",
-    "InferResult": "client",
+    "InferResult": "results",
     "ResultStream": "client",
     "Worker": "worker_class",
     "batch": "batch",
+    **dict.fromkeys(["call", "create", "create_empty", "delete", "get", "lookup", "stat"], "objects"),
 }
 
 

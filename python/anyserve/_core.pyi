@@ -11,18 +11,25 @@ __all__ = [
     "Admin",
     "Capability",
     "Client",
+    "ClientObjects",
     "Context",
+    "EmptyObject",
     "InferTensorContents",
     "ModelInferRequest",
     "ModelInferResponse",
+    "ObjectInfo",
+    "ObjectRef",
+    "Objects",
     "Raw",
     "ResponseStream",
     "Stream",
     "Tensor",
     "Work",
     "Worker",
+    "Writable",
     "__version__",
     "assigned_gpus",
+    "copied_bytes",
     "die_with_parent",
     "run_agent",
 ]
@@ -68,6 +75,9 @@ class Context:
     def gpus(self) -> tuple[int, ...]:
         """The numbers of the GPUs that this worker has; none if it needs none."""
     @property
+    def objects(self) -> Objects:
+        """The objects of the agent: large data that is passed by reference."""
+    @property
     def time_left(self) -> float | None:
         """Seconds until the client stops waiting, 0.0 if it has; None if it did not say."""
 
@@ -102,14 +112,135 @@ class InferTensorContents:
     def bytes_contents(self) -> list[bytes]: ...
 
 @final
+class ObjectRef:
+    """Where an object is and what it is. It goes wherever a tensor goes, and as text (``str(ref)``) anywhere else."""
+
+    @staticmethod
+    def parse(text: str) -> ObjectRef:
+        """From its text. Raises ValueError for what is no reference."""
+    @property
+    def owner(self) -> str:
+        """``HOST:PORT``, where the agent that has it gives it to other agents."""
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits that nobody can guess."""
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+    @property
+    def datatype(self) -> str | None:
+        """The name of an array's datatype, such as ``FP32``; None for plain bytes."""
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """An array's shape; None for plain bytes."""
+    def __eq__(self, other: object, /) -> bool: ...
+    def __ne__(self, other: object, /) -> bool: ...
+    def __hash__(self, /) -> int: ...
+
+@final
+class ObjectInfo:
+    """What is known of an object."""
+
+    @property
+    def reference(self) -> ObjectRef:
+        """What everybody calls it."""
+    @property
+    def key(self) -> str | None:
+        """The key that it goes by, if it has one."""
+    @property
+    def pinned(self) -> bool:
+        """It does not make room for others."""
+    @property
+    def expires_in(self) -> float | None:
+        """Seconds that it is there yet at most; None if it does not expire."""
+    @property
+    def age(self) -> float:
+        """Seconds that it has been there."""
+    @property
+    def creator(self) -> str:
+        """Who made it, in words."""
+    @property
+    def leases(self) -> int:
+        """How many hold it now."""
+    @property
+    def location(self) -> str:
+        """``memory``, ``disk``, or the address of the agent that it was pulled from."""
+
+@final
+class EmptyObject:
+    """An array in shared memory that is filled in place, and then becomes an object."""
+
+    @property
+    def array(self) -> np.ndarray[Any, Any]:
+        """The array to fill; read-only once it is sealed."""
+    def seal(self) -> ObjectRef:
+        """Makes an object of what the array holds, which does not change from now on."""
+
+@final
+class Objects:
+    """The objects of the agent whose worker this process is; :mod:`anyserve.objects` describes the methods."""
+
+    def __new__(cls) -> Self: ...
+    def create(self, data: _Data, key: str | None = None, ttl: float | None = None, pin: bool = False) -> ObjectRef: ...
+    def create_empty(
+        self,
+        shape: int | Sequence[int],
+        dtype: Any,
+        key: str | None = None,
+        ttl: float | None = None,
+        pin: bool = False,
+    ) -> EmptyObject: ...
+    def get(self, name: ObjectRef | str, copy: bool = False, timeout: float | None = None) -> Any: ...
+    def lookup(self, keys: str | list[str]) -> Any: ...
+    def delete(self, name: ObjectRef | str) -> bool: ...
+    def stat(self, name: ObjectRef | str) -> ObjectInfo: ...
+    def infer(self, request: ModelInferRequest, timeout: float | None = None) -> ModelInferResponse: ...
+
+@final
+class ClientObjects:
+    """The objects of the agent that a client is connected to; :mod:`anyserve.client_objects` describes the methods."""
+
+    def create(
+        self,
+        data: _Data,
+        key: str | None = None,
+        ttl: float | None = None,
+        pin: bool = False,
+        timeout: float | None = None,
+    ) -> ObjectRef: ...
+    def create_async(
+        self,
+        data: _Data,
+        key: str | None = None,
+        ttl: float | None = None,
+        pin: bool = False,
+        timeout: float | None = None,
+    ) -> Awaitable[ObjectRef]: ...
+    def get(self, name: ObjectRef | str, copy: bool = False, timeout: float | None = None) -> Any: ...
+    def get_async(self, name: ObjectRef | str, copy: bool = False, timeout: float | None = None) -> Awaitable[Any]: ...
+    def lookup(self, keys: str | list[str], timeout: float | None = None) -> Any: ...
+    def lookup_async(self, keys: str | list[str], timeout: float | None = None) -> Awaitable[Any]: ...
+    def delete(self, name: ObjectRef | str, timeout: float | None = None) -> bool: ...
+    def delete_async(self, name: ObjectRef | str, timeout: float | None = None) -> Awaitable[bool]: ...
+    def stat(self, name: ObjectRef | str, timeout: float | None = None) -> ObjectInfo: ...
+    def stat_async(self, name: ObjectRef | str, timeout: float | None = None) -> Awaitable[ObjectInfo]: ...
+
+@final
+class Writable:
+    """Bytes that are written to through the buffer protocol, until they become an object."""
+
+def copied_bytes() -> int:
+    """How many bytes of large contents this process has copied in user space."""
+
+@final
 class Tensor:
     """An input or output: a name, a datatype of KServe v2, a shape and contents.
 
     Args:
         name: Its name.
         data: Its elements: a numpy array, a (nested) list or a scalar of numbers, bools, str or bytes, or the
-            contents of another tensor. An array of another dtype is cast if that keeps its kind (float64 to FP32,
-            never to an integer).
+            contents of another tensor, or an :class:`ObjectRef`. An array of another dtype is cast if that keeps its
+            kind (float64 to FP32, never to an integer).
         datatype: One of :data:`anyserve.kserve.DATATYPES`; by default what the data says (int: INT64, float: FP64,
             str and bytes: BYTES).
         shape: By default that of the data.
@@ -138,6 +269,9 @@ class Tensor:
     @property
     def parameters(self) -> dict[str, _Parameter]:
         """The tensor's parameters; changes to the dict are kept."""
+    @property
+    def object_ref(self) -> ObjectRef | None:
+        """The object that the contents are; None if they came with the message."""
     @property
     def raw(self) -> memoryview:
         """The contents as they travel, read-only: little-endian, row-major; BYTES elements behind their lengths."""
@@ -248,6 +382,9 @@ class Client:
     """A connection to one server; :class:`anyserve.Client` is made of it."""
 
     def __new__(cls, endpoint: str) -> Self: ...
+    @property
+    def objects(self) -> ClientObjects:
+        """The objects of the agent."""
     @property
     def endpoint(self) -> str: ...
     def infer(
@@ -363,7 +500,7 @@ class Worker:
         """
     def settled(self, error: str | None = None, traceback: str = "") -> None:
         """Tells the agent that its last order was carried out, or why not."""
-    def lend_to_loop(self) -> int:
+    def lend_to_loop(self) -> list[int]:
         """From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch."""
     def drain(self, most: int) -> tuple[list[Work], list[int], list[int], int | None, bool]:
         """Brings in what has arrived, without waiting.
@@ -405,6 +542,11 @@ class Admin:
         """Keeps the workers of a pool from being evicted or stopped for being idle, or not any more."""
     def drain(self, pool: str) -> str:
         """Lets a pool finish what it has, and have no workers and no requests until it is scaled."""
+    def objects(self, lease_age: float) -> dict[str, Any]:
+        """The objects, the leases that are at least so many seconds old, and what is used."""
+    def stat_object(self, name: str) -> dict[str, Any]:
+        """What is known of an object, by its id, its reference or its key."""
+    def delete_object(self, name: str) -> str: ...
     def reload(self, *, all: bool = False) -> str:
         """Lets the agent read its configuration again, and replace what has changed, or all."""
 
@@ -424,6 +566,13 @@ def run_agent(
     max_message_size: int,
     max_queue_size: int,
     max_queue_bytes: int,
+    object_store_size: int | None,
+    object_port: int,
+    object_host: str | None,
+    object_checksum: bool,
+    allow_client_shm: bool,
+    object_spill: str | None,
+    object_spill_size: int | None,
     start_timeout: float,
     drain_timeout: float,
     stream_stall_timeout: float,

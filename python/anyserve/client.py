@@ -4,41 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from . import _core
-from .kserve import ModelInferRequest, ModelInferResponse, Tensor
-
-if TYPE_CHECKING:
-    import numpy as np
+from .client_objects import AsyncClientObjects, ClientObjects
+from .requests import make_request
+from .results import InferResult
 
 __all__ = ["AsyncClient", "AsyncResultStream", "Client", "InferResult", "ResultStream"]
-
-
-class InferResult(Mapping[str, "np.ndarray[Any, Any] | list[Any]"]):
-    """The outputs of a response by name: numpy arrays, or lists of bytes (nested by shape) for BYTES."""
-
-    def __init__(self, response: ModelInferResponse) -> None:
-        self.response = response
-        """The whole response: its id, model name and parameters."""
-        self._outputs = {output.name: output for output in response.outputs}
-
-    def __getitem__(self, name: str) -> np.ndarray[Any, Any] | list[Any]:
-        output = self._outputs[name]
-        array = output.as_numpy()
-        if output.datatype != "BYTES":
-            return array
-        elements: list[Any] = array.tolist()
-        return elements
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._outputs)
-
-    def __len__(self) -> int:
-        return len(self._outputs)
-
-    def __repr__(self) -> str:
-        return f"InferResult({ {name: self[name] for name in self} })"
 
 
 class ResultStream(Iterator[InferResult]):
@@ -133,6 +106,8 @@ class Client(_Base):
 
     def __init__(self, endpoint: str = "localhost:8000") -> None:
         super().__init__(endpoint)
+        self.objects = ClientObjects(lambda: self._open().objects)
+        """The objects of the agent: large data that is passed by reference."""
 
     def infer(
         self,
@@ -150,9 +125,9 @@ class Client(_Base):
 
         Args:
             model_name: Stands for the capability ``{model: NAME}`` if there is one, else ``{type: NAME}``.
-            inputs: Tensors by name: numpy arrays, lists or scalars of numbers, bools, str or bytes, or a
-                :class:`Tensor`. Lists of int become INT64, of float FP64, of str and bytes BYTES; give a
-                ``Tensor(name, data, datatype=...)`` for another datatype.
+            inputs: Tensors by name: numpy arrays, lists or scalars of numbers, bools, str or bytes, a :class:`Tensor`
+                or an :class:`anyserve.ObjectRef`. Lists of int become INT64, of float FP64, of str and bytes BYTES;
+                give a ``Tensor(name, data, datatype=...)`` for another datatype.
             capability: What the request wants, instead of what the model name stands for.
             timeout: Seconds to wait; the server gives up then too.
             parameters: The request's parameters: bool, int, float or str.
@@ -164,7 +139,7 @@ class Client(_Base):
             RequestError: One of its classes in :mod:`anyserve.errors`, for what went wrong.
             ValueError, TypeError: An input cannot be a tensor.
         """
-        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
         return InferResult(self._open().infer(request, _dict(capability), timeout))
 
     def stream(
@@ -187,7 +162,7 @@ class Client(_Base):
         Arguments as in :meth:`infer`; ``timeout`` holds for the stream as a whole. Errors are raised where the results
         are taken: those before the error have been received. A handler with one response can be called like this too.
         """
-        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
         return ResultStream(self._open().stream(request, _dict(capability), timeout))
 
     def is_ready(self, model_name: str | None = None, *, timeout: float | None = None) -> bool:
@@ -218,6 +193,8 @@ class AsyncClient(_Base):
 
     def __init__(self, endpoint: str = "localhost:8000") -> None:
         super().__init__(endpoint)
+        self.objects = AsyncClientObjects(lambda: self._open().objects)
+        """The objects of the agent: large data that is passed by reference."""
 
     async def infer(
         self,
@@ -235,7 +212,7 @@ class AsyncClient(_Base):
 
         Cancelling the task cancels the request.
         """
-        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
         return InferResult(await self._open().infer_async(request, _dict(capability), timeout))
 
     def stream(
@@ -257,7 +234,7 @@ class AsyncClient(_Base):
 
         Leaving the loop early does not cancel the request: close the stream, or use it in an ``async with`` block.
         """
-        request = _request(model_name, model_version, request_id, inputs, parameters, outputs)
+        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
         core = self._open()
         return AsyncResultStream(lambda: core.stream_async(request, _dict(capability), timeout))
 
@@ -276,23 +253,3 @@ class AsyncClient(_Base):
 
 def _dict(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if mapping is None else dict(mapping)
-
-
-def _request(
-    model_name: str,
-    model_version: str,
-    request_id: str,
-    inputs: Mapping[str, Any] | None,
-    parameters: Mapping[str, Any] | None,
-    outputs: Sequence[str],
-) -> ModelInferRequest:
-    request = ModelInferRequest(model_name, model_version, request_id, parameters=_dict(parameters))
-    request.requested_outputs = list(outputs)
-    for name, data in (inputs or {}).items():
-        if isinstance(data, Tensor):
-            request.add_input(name, data.datatype, data.shape, data.contents, parameters=data.parameters)
-        else:
-            # A scalar is a tensor of one element.
-            plain = data if hasattr(data, "__len__") and not isinstance(data, str | bytes) else [data]
-            request.add_input(name, data=plain)
-    return request

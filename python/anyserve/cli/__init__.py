@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import AnyserveError
-from . import config, infer, operate, run, status
+from . import config, infer, objects, operate, run, status
 
 __all__ = ["main"]
 
@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     infer.add_to(commands)
     status.add_to(commands)
     operate.add_to(commands)
+    objects.add_to(commands)
     config.add_to(commands)
     options, rest = parser.parse_known_args(arguments)
     try:

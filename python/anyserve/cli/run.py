@@ -80,6 +80,16 @@ def _add_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
         type=memory_size,
         metavar="SIZE",
     )
+    settings.add(
+        limits,
+        "--object-store-size",
+        None,
+        "what the object store has for large tensors",
+        shown="a quarter of the machine's memory",
+        type=memory_size,
+        metavar="SIZE",
+    )
+    _add_object_settings(parser, settings)
     settings.add(limits, "--start-timeout", 600.0, "until a worker must be ready", shown="600", **duration)
     settings.add(limits, "--drain-timeout", 30.0, "for what still runs at the end", shown="30", **duration)
     settings.add(
@@ -102,11 +112,67 @@ def _add_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
     )
 
 
+def _add_object_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
+    objects = parser.add_argument_group("objects")
+    settings.add(
+        objects,
+        "--object-port",
+        0,
+        "where other agents get this one's objects",
+        shown="a free port",
+        type=port,
+        metavar="PORT",
+    )
+    settings.add(
+        objects,
+        "--object-host",
+        None,
+        "the name or address by which other agents reach that port",
+        shown="that of --host, or the machine's name",
+        metavar="HOST",
+    )
+    settings.add(
+        objects,
+        "--object-checksum",
+        False,
+        "check what comes from other agents against a checksum beyond TCP's",
+        shown="off",
+        action="store_true",
+    )
+    settings.add(
+        objects,
+        "--allow-client-shm",
+        False,
+        "let clients pass tensors in shared memory that they register (KServe's system shared memory)",
+        shown="off",
+        action="store_true",
+    )
+    settings.add(
+        objects,
+        "--object-spill",
+        None,
+        "folder for a file that objects go to when they have to leave memory; it has no name there",
+        shown="they are lost",
+        metavar="DIR",
+    )
+    settings.add(
+        objects,
+        "--object-spill-size",
+        None,
+        "what that file takes at most",
+        shown="10GiB",
+        type=memory_size,
+        metavar="SIZE",
+    )
+
+
 def main(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until a signal says stop."""
     started = time.perf_counter()
     fleet, server, name = _what(options)
     values = settings.values(options, server)
+    if values["object_spill"] is None and values["object_spill_size"] is not None:
+        raise argparse.ArgumentTypeError("--object-spill-size (object_spill_size) goes with --object-spill")
     debug = getattr(options, "debug", server.get("debug", False))
     reporter = report.Reporter(name)
 

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .agents import add_port, admin_of
+from .shown import show_age, show_size
 from .sizes import seconds
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def _view(status: dict[str, Any]) -> RenderableType:
 
     head = Text.assemble(
         ("anyserve ", "bold"),
-        f"{status['version']} at grpc://{status['address']}, up {_age(status['uptime'])}, ",
-        f"agent {_size(status['resident_memory'])}",
+        f"{status['version']} at grpc://{status['address']}, up {show_age(status['uptime'])}, ",
+        f"agent {show_size(status['resident_memory'])}",
         (", shutting down" if status["draining"] else "", "bold yellow"),
     )
     parts: list[RenderableType] = [head]
@@ -105,7 +106,7 @@ def _pools(pools: list[dict[str, Any]]) -> RenderableType:
             Text(pool["state"], style=STYLES.get(pool["state"], "")),
             f"{len(pool['workers'])} of {bounds}",
             str(pool["waiting"]),
-            _age(pool["oldest_wait"]) if pool["waiting"] else "",
+            show_age(pool["oldest_wait"]) if pool["waiting"] else "",
             str(pool["running"]),
             str(pool["ended"]),
             str(pool["failed"]),
@@ -124,7 +125,9 @@ def _notes(pools: list[dict[str, Any]]) -> list[RenderableType]:
         if pool["state"] == "failed":
             notes.append(Text(f"{pool['name']}: {pool['reason']}", style="red"))
         if pool["decision"]:
-            notes.append(Text(f"{pool['name']}: {pool['decision']} ({_age(pool['decision_age'])} ago)", style="dim"))
+            notes.append(
+                Text(f"{pool['name']}: {pool['decision']} ({show_age(pool['decision_age'])} ago)", style="dim")
+            )
     return notes
 
 
@@ -141,10 +144,10 @@ def _workers(pools: list[dict[str, Any]]) -> RenderableType:
                 str(worker["id"]),
                 Text(pool["name"]),
                 Text(worker["state"], style=STYLES.get(worker["state"], "")),
-                _age(worker["state_age"]),
+                show_age(worker["state_age"]),
                 str(worker["running"]),
                 str(worker["requests"]),
-                _size(worker["resident_memory"]),
+                show_size(worker["resident_memory"]),
                 ",".join(map(str, worker["gpus"])),
                 str(worker["pid"] or ""),
             )
@@ -152,23 +155,5 @@ def _workers(pools: list[dict[str, Any]]) -> RenderableType:
 
 
 def _resource(name: str, amount: dict[str, int]) -> str:
-    show = _size if name == "memory" else str
+    show = show_size if name == "memory" else str
     return f"{show(amount['used'])} of {show(amount['total'])} {name}"
-
-
-def _size(size: int) -> str:
-    value = float(size)
-    for unit in ("B", "KiB", "MiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}"
-        value /= 1024
-    return f"{value:.1f} GiB"
-
-
-def _age(time: float) -> str:
-    if time < 10:
-        return f"{time:.1f} s"
-    if time < 120:
-        return f"{time:.0f} s"
-    minutes = time / 60
-    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"

@@ -64,7 +64,8 @@ class _Loop:
     async def serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
-        self._loop.add_reader(self._worker.lend_to_loop(), self._drain)
+        for descriptor in self._worker.lend_to_loop():
+            self._loop.add_reader(descriptor, self._drain)
         # What came before the loop was watching.
         self._drain()
         await self._stopped
