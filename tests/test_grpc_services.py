@@ -33,6 +33,9 @@ SERVED = {
     "RepositoryIndex",
     "RepositoryModelLoad",
     "RepositoryModelUnload",
+    "SystemSharedMemoryStatus",
+    "SystemSharedMemoryRegister",
+    "SystemSharedMemoryUnregister",
 }
 METHODS = service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
 SERVING = health_pb2.HealthCheckResponse.SERVING

@@ -70,7 +70,9 @@ def test_a_request_before_the_first_worker_is_unavailable(serve: Serve, tmp_path
     server = serve("tests.apps.moody:app", "--metrics-port", "none", environment=environment, ready=False)
     gate = Gate(tmp_path / "import")
     gate.wait_entered()
-    [listening] = psutil.Process(server.process.pid).net_connections("tcp")
+    # The first port that it opens is that of gRPC.
+    ports = psutil.Process(server.process.pid).net_connections("tcp")
+    listening = min(ports, key=lambda connection: connection.fd)
     with Client(f"127.0.0.1:{listening.laddr.port}") as client:
         assert not client.is_ready()
         with pytest.raises(UnavailableError, match="the server is starting: no worker is ready yet"):
