@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR ?= auto
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor benches/scheduler proto -type f)
 PYTHON_PATHS := python examples tests benches
 
-.PHONY: serve test test-rust test-python lint format wheel bench bench-scheduler bench-pools clean
+.PHONY: serve test test-rust test-python lint format wheel bench bench-objects bench-scheduler bench-pools miri clean
 
 ## Build, install and serve examples.basic.app:app until Ctrl-C.
 serve: $(VENV)/installed
@@ -49,6 +49,11 @@ bench: $(VENV)/installed
 	cargo build --release --quiet -p anyserve-bench-floor
 	$(BIN)/python benches/bench.py --peers $(PEERS) --floor target/release/anyserve-bench-floor
 
+## The table of the objects in docs/benchmarks.md; PEERS=DIR as for bench. iperf3 must be there to be measured beside.
+bench-objects: $(VENV)/installed
+	cargo build --release --quiet -p anyserve-bench-floor
+	$(BIN)/python benches/objects_bench.py --peers $(PEERS) --floor target/release/anyserve-bench-floor
+
 ## The tables and the plot of docs/scheduling.md; TRACE=FILE names the trace that is replayed.
 bench-scheduler:
 	cargo build --release --quiet -p anyserve-bench-scheduler
@@ -62,6 +67,11 @@ bench-pools: $(VENV)/installed
 	$(if $(TRACE),target/release/switch $(TRACE),@echo "no TRACE=FILE was given: no replay")
 	$(if $(TRACE),$(BIN)/python benches/replay.py $(TRACE))
 	target/release/switch --tick
+
+## What anyserve-shm does without a system call, under Miri. Needs a nightly toolchain that has it:
+## rustup toolchain install nightly --component miri
+miri:
+	PROPTEST_CASES=8 MIRIFLAGS=-Zmiri-disable-isolation cargo +nightly miri test -p anyserve-shm
 
 clean:
 	rm -rf $(VENV) dist target

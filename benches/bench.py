@@ -8,18 +8,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 # As a script it has its own folder on the path; the modules beside it go by the names that mypy knows them by.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benches import h2load, peers, report, servers, startup
+from benches import commandline, h2load, peers, report, servers, startup
 from benches.cases import asyncio_echo, batched, echo, stream
 from benches.processes import BenchError
 from benches.report import Row
@@ -37,9 +34,8 @@ CASES: dict[str, Callable[[Setup], list[Row]]] = {
 
 def main() -> int:
     """Runs everything; returns the exit code."""
-    options = _options()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    options = commandline.options(__doc__, [START, *CASES])
+    commandline.leave_on_signals()
     bench = Bench(options)
     try:
         bench.measure()
@@ -53,33 +49,6 @@ def main() -> int:
         options.output.write_text(text + "\n")
     print(text)
     return 1 if bench.failed else 0
-
-
-def _options() -> argparse.Namespace:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--peers", type=Path, metavar="DIR", help="the scripts that install and start Triton")
-    parser.add_argument(
-        "--peers-install", type=Path, metavar="DIR", default=cache / "anyserve-peers", help="(default: %(default)s)"
-    )
-    parser.add_argument("--floor", type=Path, metavar="BINARY", help="the bare tonic server: anyserve-bench-floor")
-    parser.add_argument(
-        "--only", nargs="+", choices=[START, *CASES], default=[START, *CASES], metavar="CASE", help="of: %(choices)s"
-    )
-    parser.add_argument("--runs", type=int, default=None, metavar="N", help="rounds (default: 5, or 2 with --quick)")
-    parser.add_argument("--quick", action="store_true", help="short runs: to try it out, not to report from")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write the tables here too")
-    options = parser.parse_args()
-    if options.runs is None:
-        options.runs = 2 if options.quick else 5
-    if options.runs < 1:
-        parser.error("--runs must be 1 or more")
-    return options
-
-
-def _leave(number: int, _: FrameType | None) -> None:
-    # As an exception, so that every server is stopped on the way out.
-    sys.exit(128 + number)
 
 
 class Bench:

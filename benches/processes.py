@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-__all__ = ["BenchError", "children", "command_line", "resident", "running", "tail"]
+__all__ = ["BenchError", "children", "command_line", "output", "resident", "running", "tail"]
 
 STOP_SECONDS = 15.0
 
@@ -37,6 +37,18 @@ def running(
         yield process
     finally:
         _stop(process)
+
+
+def output(command: Sequence[str], log: Path, seconds: float) -> str:
+    """What a command prints to its standard output; it must end well, and within so many seconds."""
+    with running(command, log, read_output=True) as process:
+        try:
+            printed = process.communicate(timeout=seconds)[0].decode(errors="replace")
+        except subprocess.TimeoutExpired as error:
+            raise BenchError(f"{command[0]} did not end within {seconds:.0f} s:\n{tail(log)}") from error
+        if process.returncode != 0:
+            raise BenchError(f"{command[0]} ended with {process.returncode}:\n{printed[-2000:]}\n{tail(log)}")
+        return printed
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

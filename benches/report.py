@@ -11,7 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Row", "Target", "command", "machine", "mebibytes", "milliseconds", "results", "steps", "tenths", "whole"]
+__all__ = [
+    "NOTHING",
+    "Row",
+    "Target",
+    "cell",
+    "command",
+    "machine",
+    "mebibytes",
+    "milliseconds",
+    "results",
+    "steps",
+    "table",
+    "tenths",
+    "whole",
+]
 
 NOTHING = "-"
 
@@ -54,16 +68,18 @@ class Row:
         ratio = median / statistics.median(others) if others else None
         return [
             self.name,
-            *(self._cell(values) for values in (self.ours, self.triton, self.floor)),
+            *(cell(values, self.show) for values in (self.ours, self.triton, self.floor)),
             NOTHING if ratio is None else f"{ratio:.2f}",
             self.target.verdict(median, ratio) if self.target else "reported",
         ]
 
-    def _cell(self, values: Sequence[float]) -> str:
-        if not values:
-            return NOTHING
-        median = self.show(statistics.median(values))
-        return median if len(values) == 1 else f"{median} ({self.show(min(values))}..{self.show(max(values))})"
+
+def cell(values: Sequence[float], show: Callable[[float], str]) -> str:
+    """The median, and the range if there is one."""
+    if not values:
+        return NOTHING
+    median = show(statistics.median(values))
+    return median if len(values) == 1 else f"{median} ({show(min(values))}..{show(max(values))})"
 
 
 def whole(value: float) -> str:
@@ -89,7 +105,7 @@ def mebibytes(value: float) -> str:
 def results(rows: Sequence[Row]) -> str:
     """The table of ours against the peers."""
     heads = ["case", "ours", "Triton", "floor (bare tonic)", "ours / Triton", "target"]
-    return _table(heads, [row.cells() for row in rows])
+    return table(heads, [row.cells() for row in rows])
 
 
 def steps(times: dict[str, list[float]]) -> str:
@@ -98,10 +114,11 @@ def steps(times: dict[str, list[float]]) -> str:
         [step, milliseconds(statistics.median(t)), f"{milliseconds(min(t))}..{milliseconds(max(t))}"]
         for step, t in times.items()
     ]
-    return _table(["step", "median ms", "min..max ms"], values)
+    return table(["step", "median ms", "min..max ms"], values)
 
 
-def _table(heads: list[str], lines: list[list[str]]) -> str:
+def table(heads: list[str], lines: list[list[str]]) -> str:
+    """Lines of cells under their heads; the first column is text, the others are numbers."""
     rule = ["---", *["---:"] * (len(heads) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, rule, *lines])
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +53,13 @@ class Start:
 
 
 @contextlib.contextmanager
-def anyserve(logs: Path, module: str = "echo_app") -> Iterator[Start]:
+def anyserve(logs: Path, module: str = "echo_app", options: Sequence[str] = ()) -> Iterator[Start]:
     """Ours, with one worker that serves the ``app`` of a module of this folder."""
     log = logs / f"{module}.log"
-    command = [ANYSERVE, "run", f"{module}:app", "--port", "0", "--metrics-port", "0"]
+    command = [ANYSERVE, "run", f"benches.{module}:app", "--port", "0", "--metrics-port", "0", *options]
     spawned = time.perf_counter()
-    with running(command, log, cwd=HERE, read_output=True) as process:
+    # From the folder above, so that apps can import what the benchmarks import, by the same names.
+    with running(command, log, cwd=HERE.parent, read_output=True) as process:
         watchdog = threading.Timer(START_SECONDS, process.kill)
         watchdog.start()
         try:
