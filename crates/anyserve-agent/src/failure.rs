@@ -204,7 +204,7 @@ impl Failure {
 }
 
 /// The codes of what workers report.
-const KINDS: [(Kind, Code); 16] = [
+const KINDS: [(Kind, Code); 15] = [
     (Kind::Internal, Code::Internal),
     (Kind::InvalidArgument, Code::InvalidArgument),
     (Kind::NotFound, Code::NotFound),
@@ -215,7 +215,6 @@ const KINDS: [(Kind, Code); 16] = [
     (Kind::PermissionDenied, Code::PermissionDenied),
     (Kind::Unauthenticated, Code::Unauthenticated),
     (Kind::Cancelled, Code::Cancelled),
-    (Kind::Unknown, Code::Unknown),
     (Kind::AlreadyExists, Code::AlreadyExists),
     (Kind::FailedPrecondition, Code::FailedPrecondition),
     (Kind::Aborted, Code::Aborted),

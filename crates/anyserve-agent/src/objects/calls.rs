@@ -14,7 +14,7 @@ use anyserve_proto::worker::{
 use bytes::Bytes;
 
 use super::memory::{Parcel, WorkerMemory};
-use super::store::{Content, NewObject, Stat};
+use super::object::{Content, NewObject, Stat};
 use super::{ObjectError, Objects};
 use crate::dispatch::Violation;
 

@@ -3,8 +3,9 @@
 use anyserve_core::ObjectId;
 use anyserve_shm::Extent;
 
+use super::object::Object;
 use super::spill::{MOST_OBJECTS, OnDisk, Spill, Turn};
-use super::store::{Object, Store};
+use super::store::Store;
 
 impl Store {
     /// Has an object leave memory to make room for that account; false if there is none that can. With a file to write
@@ -110,4 +111,4 @@ impl Store {
 
 #[cfg(test)]
 #[path = "evict_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::store::{Content, NewObject};
+use super::super::object::{Content, NewObject};
 use super::*;
 
 const SIZE: u64 = 16 << 20;

@@ -6,9 +6,9 @@ use anyserve_channel::INLINE_LIMIT;
 use anyserve_core::ObjectId;
 
 use super::ObjectError;
+use super::object::{Content, Object};
 use super::pulls::{Outcome, Pulls};
 use super::spill::OnDisk;
-use super::store::{Content, Object};
 
 impl Pulls {
     /// Brings an object back into memory.
@@ -44,3 +44,7 @@ async fn on_another_thread<T: Send + 'static>(
     // It fails by itself only where the runtime is being shut down.
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -14,7 +14,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::landing::{Ask, Landing, Stake};
-use super::store::{Content, Found, NewObject, Object, Store};
+use super::object::{Content, Found, NewObject, Object};
+use super::store::Store;
 use super::transfer::{PullError, Reason, Transport};
 use super::{Count, ObjectError};
 use crate::failure::Failure;

@@ -8,7 +8,7 @@ use anyserve_proto::tensor::{self, RequestError};
 use bytes::Bytes;
 
 use super::client_shm::{Targets, is_for_shm};
-use super::store::Object;
+use super::object::Object;
 use super::{ObjectError, Objects};
 
 /// Why a request's references could not be followed.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use anyserve_core::ObjectId;
 use anyserve_shm::{Entry, Table};
 
+use super::object::{Object, Stat};
 use super::spill::OnDisk;
-use super::store::{OVERHEAD, Object, Stat};
+use super::store::OVERHEAD;
 
 /// The objects of an agent.
 #[derive(Debug, Default)]
