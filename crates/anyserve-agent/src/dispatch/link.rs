@@ -6,7 +6,6 @@ use std::time::Instant;
 use anyserve_channel::Sender;
 use anyserve_core::scheduler::{Assignment, RequestId};
 use anyserve_proto::worker::{Assign, Cancel, Consumed, Recall, Sleep, ToWorker, Wake, to_worker};
-use bytes::Bytes;
 
 use super::pending::Pending;
 use crate::objects::{Parcel, WorkerMemory};
@@ -38,10 +37,7 @@ impl Link {
         pending: &mut Pending,
         more: bool,
     ) {
-        let Parcel { payload, placed, mapped } = self.memory.pack(&pending.contents);
-        for mapped in mapped {
-            self.queue(to_worker::Message::Mapped(mapped), &[]);
-        }
+        let Parcel { payload, placed } = self.memory.pack(&pending.contents);
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         let assign = Assign {
             request: request.0,
@@ -92,10 +88,6 @@ impl Link {
     /// The worker is to be ready again.
     pub(super) fn wake(&self) {
         self.send(to_worker::Message::Wake(Wake {}));
-    }
-
-    fn queue(&self, message: to_worker::Message, payload: &[Bytes]) {
-        let _ = self.sender.queue(&ToWorker { message: Some(message) }, payload);
     }
 
     fn send(&self, message: to_worker::Message) {

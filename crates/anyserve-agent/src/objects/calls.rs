@@ -8,9 +8,7 @@ use anyserve_core::object::Array;
 use anyserve_core::{ObjectId, Reference};
 use anyserve_proto::object::micros;
 use anyserve_proto::objects::{Create, Found, Object as Described, ObjectName, object_name};
-use anyserve_proto::worker::{
-    Allocate, Answer, Call, Failure, Mapped, Placed, ToWorker, answer, call, to_worker,
-};
+use anyserve_proto::worker::{Allocate, Answer, Call, Failure, Placed, ToWorker, answer, call, to_worker};
 use bytes::Bytes;
 
 use super::memory::{Parcel, WorkerMemory};
@@ -45,10 +43,7 @@ impl Objects {
         let payload = split_payload(payload, &payload_sizes)?;
         let result = match what.ok_or(Violation::OutOfTurn)? {
             call::What::Allocate(Allocate { size }) => match worker.allocate(size) {
-                Ok(allocated) => {
-                    worker.answer_allocated(number, allocated);
-                    return Ok(Called::Done);
-                }
+                Ok(place) => Ok(answer::Result::Allocated(place)),
                 Err(_) => return Ok(Called::Short { call: number, size }),
             },
             call::What::Create(create) => self.create(worker, create, &payload, &placed)?,
@@ -170,7 +165,7 @@ impl Objects {
         loop {
             let freed = self.store.freed().notified();
             match worker.allocate(size) {
-                Ok(allocated) => return worker.answer_allocated(call, allocated),
+                Ok(place) => return worker.answer(call, Ok(answer::Result::Allocated(place))),
                 Err(error) if tokio::time::timeout_at(until, freed).await.is_err() => {
                     return worker.answer(call, Err(error));
                 }
@@ -204,14 +199,6 @@ impl Objects {
 }
 
 impl WorkerMemory {
-    /// Answers a call with memory to write to.
-    fn answer_allocated(&self, call: u64, (place, mapped): (Placed, Option<Mapped>)) {
-        if let Some(mapped) = mapped {
-            self.send(to_worker::Message::Mapped(mapped));
-        }
-        self.answer(call, Ok(answer::Result::Allocated(place)));
-    }
-
     /// Answers a call with an object's bytes.
     pub(crate) fn answer_object(&self, call: u64, got: Described, bytes: Bytes) {
         self.answer_with(call, answer::Result::Got(got), &[bytes]);
@@ -219,10 +206,7 @@ impl WorkerMemory {
 
     /// Answers a call with contents.
     pub(crate) fn answer_with(&self, call: u64, result: answer::Result, contents: &[Bytes]) {
-        let Parcel { payload, placed, mapped } = self.pack(contents);
-        for mapped in mapped {
-            self.send(to_worker::Message::Mapped(mapped));
-        }
+        let Parcel { payload, placed } = self.pack(contents);
         let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
         let answer = Answer { call, result: Some(result), payload_sizes, placed };
         let message = ToWorker { message: Some(to_worker::Message::Answer(answer)) };

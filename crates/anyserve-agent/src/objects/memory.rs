@@ -62,8 +62,6 @@ pub(crate) struct OldLease {
 pub(crate) struct Parcel {
     pub(crate) payload: Vec<Bytes>,
     pub(crate) placed: Vec<Placed>,
-    /// What the worker has to be told first.
-    pub(crate) mapped: Vec<Mapped>,
 }
 
 /// A worker spoke of memory that it does not hold.
@@ -104,7 +102,7 @@ impl WorkerMemory {
                 None => parcel.payload.push(content.clone()),
                 Some((known, offset)) => {
                     let mut state = self.lock();
-                    parcel.mapped.extend(state.introduce(&known, false));
+                    state.introduce(&known, false, &self.sender);
                     let lease = state.lend(content.clone(), None);
                     let size = content.len() as u64;
                     parcel.placed.push(Placed { index, lease, offset, size, segment: known.id });
@@ -147,7 +145,7 @@ impl WorkerMemory {
     }
 
     /// A place for the worker to write to.
-    pub(crate) fn allocate(&self, size: u64) -> Result<(Placed, Option<Mapped>), ObjectError> {
+    pub(crate) fn allocate(&self, size: u64) -> Result<Placed, ObjectError> {
         let too_large = || ObjectError::Full(format!("{size} bytes were asked for"));
         let length = usize::try_from(size).map_err(|_| too_large())?;
         let Own { segment, known } = self.own()?;
@@ -155,9 +153,9 @@ impl WorkerMemory {
         let slot = self.objects.store().allocate(&segment, length)?.freeze();
         let mut state = self.lock();
         let offset = slot.offset();
-        let mapped = state.introduce(&known, true);
+        state.introduce(&known, true, &self.sender);
         let lease = state.lend(slot.clone().into_bytes(), Some(slot));
-        Ok((Placed { index: 0, lease, offset, size, segment: known.id }, mapped))
+        Ok(Placed { index: 0, lease, offset, size, segment: known.id })
     }
 
     /// The segment that the worker writes to, which is made for the first one who asks.
@@ -257,10 +255,15 @@ impl Drop for WorkerMemory {
 }
 
 impl State {
-    /// What to tell the worker before something is placed in that segment.
-    fn introduce(&mut self, known: &Known, writable: bool) -> Option<Mapped> {
-        let new = self.told.insert(known.id);
-        new.then(|| Mapped { segment: known.id, size: known.size, path: known.path.clone(), writable })
+    /// Tells the worker of a segment before something is placed in it. In one piece with noting that it knows, so that
+    /// no other message about the segment gets ahead of this one.
+    fn introduce(&mut self, known: &Known, writable: bool, sender: &Sender) {
+        if self.told.insert(known.id) {
+            let mapped = Mapped { segment: known.id, size: known.size, path: known.path.clone(), writable };
+            let message = ToWorker { message: Some(to_worker::Message::Mapped(mapped)) };
+            // Whoever asked for the place has more to say, and writes it all. Small messages always fit a frame.
+            let _ = sender.queue(&message, &[]);
+        }
     }
 
     fn lend(&mut self, bytes: Bytes, slot: Option<Slot>) -> u64 {
