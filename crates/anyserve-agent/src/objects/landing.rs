@@ -120,6 +120,8 @@ impl Landing {
                     stake.landed += rounded(ask.length);
                     return Ok(slot);
                 }
+                // No object need go for what would not fit even then.
+                Err(error) if rounded(ask.length) > self.segment.account().limit() => return Err(error),
                 Err(_) if self.store.make_room(self.segment.account().id(), rounded(ask.length)) => {}
                 Err(error) => return Err(error),
             }

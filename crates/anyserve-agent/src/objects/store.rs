@@ -94,6 +94,8 @@ impl Store {
         loop {
             match segment.allocate(length) {
                 Err(error @ AllocateError::System { .. }) => return Err(error),
+                // No object need go for what would not fit even then.
+                Err(error) if length as u64 > segment.account().limit() => return Err(error),
                 Err(error) if !self.make_room(segment.account().id(), length as u64) => return Err(error),
                 Err(_) => {}
                 Ok(slot) => return Ok(slot),
