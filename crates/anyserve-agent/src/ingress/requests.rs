@@ -17,6 +17,9 @@ pub(crate) enum Requests {
     Plain(Reader<Incoming>),
     /// Compressed, which is the library's to undo.
     Compressed(Streaming<ModelInferRequest>),
+    /// One, which is here.
+    #[expect(dead_code, reason = "for calls that come by another way than gRPC")]
+    One(Option<Box<ModelInferRequest>>),
 }
 
 impl Stream for Requests {
@@ -28,6 +31,7 @@ impl Stream for Requests {
             Self::Compressed(requests) => Pin::new(requests)
                 .poll_next(context)
                 .map(|next| next.map(|next| next.map_err(ReadError::Status))),
+            Self::One(request) => Poll::Ready(request.take().map(|request| Ok(*request))),
         }
     }
 }
