@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::capability::{Capability, CapabilityError, Query, Value};
 
 /// Capability keys that a model name can stand for.
-const MODEL: &str = "model";
+pub(crate) const MODEL: &str = "model";
 const TYPE: &str = "type";
 const VERSION: &str = "version";
 
@@ -41,26 +41,41 @@ impl Catalog {
     /// The query behind a model name: `{model: NAME}` if any capability has that model, else `{type: NAME}`; a version
     /// adds `{version: V}`.
     pub fn query_for_model(&self, name: &str, version: &str) -> Result<Query, CapabilityError> {
-        if name.is_empty() {
-            return Err(CapabilityError::Empty);
-        }
-        let key = if self.models.contains(name) { MODEL } else { TYPE };
-        let version = (!version.is_empty()).then(|| (VERSION, Value::from(version)));
-        Query::new([(key, Value::from(name))].into_iter().chain(version))
+        query_for_model(name, version, self.models.contains(name))
     }
 
     /// A sentence for a request that no capability matches: the query, and some of what exists.
     pub fn explain_no_match(&self, query: &Query) -> String {
-        let known: Vec<_> = self.iter().take(EXAMPLES).map(Capability::to_string).collect();
-        match known.len() {
-            0 => format!("no capability matches {query}: none is served here"),
-            shown => {
-                let more = match self.capabilities.len() - shown {
-                    0 => String::new(),
-                    more => format!(" and {more} more"),
-                };
-                format!("no capability matches {query}; served here: {}{more}", known.join(", "))
-            }
+        explain_no_match(query, self.capabilities.len(), self.iter(), "here")
+    }
+}
+
+/// The query behind a name that is a model's, or else a type's.
+pub(crate) fn query_for_model(name: &str, version: &str, is_model: bool) -> Result<Query, CapabilityError> {
+    if name.is_empty() {
+        return Err(CapabilityError::Empty);
+    }
+    let key = if is_model { MODEL } else { TYPE };
+    let version = (!version.is_empty()).then(|| (VERSION, Value::from(version)));
+    Query::new([(key, Value::from(name))].into_iter().chain(version))
+}
+
+/// What is said of a query that matches none of `count` capabilities; `place` is where they are served.
+pub(crate) fn explain_no_match<'a>(
+    query: &Query,
+    count: usize,
+    capabilities: impl Iterator<Item = &'a Capability>,
+    place: &str,
+) -> String {
+    let known: Vec<_> = capabilities.take(EXAMPLES).map(Capability::to_string).collect();
+    match known.len() {
+        0 => format!("no capability matches {query}: none is served {place}"),
+        shown => {
+            let more = match count - shown {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            format!("no capability matches {query}; served {place}: {}{more}", known.join(", "))
         }
     }
 }
