@@ -98,7 +98,7 @@ impl Agent {
         let metrics_address = metrics.as_ref().map(|&(_, address)| address);
         let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
         let fleet = Fleet::new(&config, Arc::clone(&dispatcher));
-        let edge = Edge::new(Arc::clone(&dispatcher), health.service());
+        let edge = Edge::new(Arc::clone(&dispatcher), health.service(), address);
         let server = Server::new(edge);
         let operators =
             AdminService { dispatcher: Arc::clone(&dispatcher), fleet: Arc::clone(&fleet), address };

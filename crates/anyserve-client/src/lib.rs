@@ -21,12 +21,14 @@ use std::time::Duration;
 
 pub use admin::Admin;
 use anyserve_core::Query;
+use anyserve_proto::admin::{StatusRequest, StatusResponse};
 use anyserve_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use anyserve_proto::inference::infer_parameter::ParameterChoice;
 use anyserve_proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse,
     ModelReadyRequest, ServerReadyRequest,
 };
+use anyserve_proto::replica::replica_service_client::ReplicaServiceClient;
 use anyserve_proto::tensor::{self, RequestError};
 pub use objects::Objects;
 pub use stream::ResponseStream;
@@ -181,6 +183,12 @@ impl Client {
         let mut grpc = self.grpc.clone();
         let call = grpc.model_metadata(with_timeout(request, timeout));
         self.within(timeout, call).await
+    }
+
+    /// The pools, workers and queues of the agent.
+    pub async fn status(&self, timeout: Option<Duration>) -> Result<StatusResponse, ClientError> {
+        let mut grpc = ReplicaServiceClient::new(self.channel.clone()).max_decoding_message_size(usize::MAX);
+        self.within(timeout, grpc.status(with_timeout(StatusRequest {}, timeout))).await
     }
 
     async fn within<T>(

@@ -26,6 +26,12 @@ pub mod anyserve {
             tonic::include_proto!("anyserve.objects.v1");
         }
     }
+    /// What a replica tells about itself.
+    pub mod replica {
+        pub mod v1 {
+            tonic::include_proto!("anyserve.replica.v1");
+        }
+    }
     /// The worker channel.
     pub mod worker {
         pub mod v1 {

@@ -4,6 +4,7 @@
 //! - [`worker`]: the control messages between an agent and its workers.
 //! - [`admin`]: how an operator looks at an agent and steers it.
 //! - [`object`], [`objects`]: what objects are, and how clients make and read them.
+//! - [`replica`]: what an agent tells about itself to whoever asks.
 //! - [`tensor`]: what protobuf cannot say about a tensor: datatypes, element counts, the layout of `BYTES`.
 //! - [`codec`]: the gRPC codec that both ends use.
 
@@ -16,6 +17,7 @@ pub mod tensor;
 
 pub use generated::anyserve::admin::v1 as admin;
 pub use generated::anyserve::objects::v1 as objects;
+pub use generated::anyserve::replica::v1 as replica;
 pub use generated::anyserve::worker::v1 as worker;
 pub use generated::inference;
 

@@ -96,7 +96,7 @@ fn wait<T: Send>(py: Python<'_>, call: impl Future<Output = Result<T, ClientErro
     py.detach(|| get_runtime().block_on(call)).map_err(|error| errors::from_client(py, &error))
 }
 
-fn to_dict<'py>(py: Python<'py>, status: &StatusResponse) -> PyResult<Bound<'py, PyDict>> {
+pub(crate) fn to_dict<'py>(py: Python<'py>, status: &StatusResponse) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     dict.set_item("version", &status.version)?;
     dict.set_item("address", &status.address)?;
@@ -166,6 +166,8 @@ fn pool_to_dict<'py>(py: Python<'py>, pool: &Pool) -> PyResult<Bound<'py, PyDict
     let workers: Vec<_> =
         pool.workers.iter().map(|worker| worker_to_dict(py, worker)).collect::<PyResult<_>>()?;
     dict.set_item("workers", workers)?;
+    dict.set_item("answered", pool.answered)?;
+    dict.set_item("first_response", pool.first_response_seconds)?;
     Ok(dict)
 }
 

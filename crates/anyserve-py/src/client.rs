@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3_async_runtimes::tokio::{future_into_py, get_runtime};
 
+use crate::admin;
 use crate::capability::to_query;
 use crate::client_objects::PyClientObjects;
 use crate::errors;
@@ -117,6 +118,26 @@ impl PyClient {
     #[pyo3(signature = (model_name, timeout=None))]
     fn is_model_ready(&self, py: Python<'_>, model_name: &str, timeout: Option<f64>) -> PyResult<bool> {
         wait(py, self.0.is_model_ready(model_name, to_timeout(timeout)?))
+    }
+
+    /// The pools, workers and queues of the agent, as dicts and lists.
+    #[pyo3(signature = (timeout=None))]
+    fn status<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyDict>> {
+        let status = wait(py, self.0.status(to_timeout(timeout)?))?;
+        admin::to_dict(py, &status)
+    }
+
+    /// The same; the awaitable's result is the dict.
+    #[pyo3(signature = (timeout=None))]
+    fn status_async<'py>(&self, py: Python<'py>, timeout: Option<f64>) -> PyResult<Bound<'py, PyAny>> {
+        let (client, timeout) = (self.0.clone(), to_timeout(timeout)?);
+        future_into_py(py, async move {
+            let status = client.status(timeout).await;
+            Python::attach(|py| match status {
+                Ok(status) => admin::to_dict(py, &status).map(Bound::unbind),
+                Err(error) => Err(errors::from_client(py, &error)),
+            })
+        })
     }
 
     /// The declared inputs and outputs of a model, each a list of (name, datatype, shape).

@@ -3,6 +3,8 @@
 mod server;
 mod service;
 mod socket;
+mod status;
 
 pub(crate) use server::AdminServer;
 pub(crate) use service::AdminService;
+pub(crate) use status::status;

@@ -12,11 +12,11 @@ use anyserve_proto::admin::{
 use anyserve_proto::objects::Object;
 use tonic::{Request, Response, Status};
 
+use super::status::status;
 use crate::dispatch::{Dispatcher, OperationError};
 use crate::failure::Failure;
 use crate::fleet::Fleet;
 use crate::objects::{ObjectError, OldLease};
-use crate::telemetry::resident;
 
 #[derive(Clone, Debug)]
 pub(crate) struct AdminService {
@@ -28,17 +28,7 @@ pub(crate) struct AdminService {
 #[tonic::async_trait]
 impl Admin for AdminService {
     async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
-        let mut status = StatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            address: self.address.to_string(),
-            pid: std::process::id(),
-            resident_memory: resident(std::process::id()).unwrap_or_default(),
-            ..self.dispatcher.status()
-        };
-        for worker in status.pools.iter_mut().flat_map(|pool| &mut pool.workers) {
-            worker.resident_memory = resident(worker.pid).unwrap_or_default();
-        }
-        Ok(Response::new(status))
+        Ok(Response::new(status(&self.dispatcher, self.address)))
     }
 
     async fn scale(&self, request: Request<ScaleRequest>) -> Result<Response<Done>, Status> {

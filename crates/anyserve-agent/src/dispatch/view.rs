@@ -203,6 +203,7 @@ impl State {
         let workers: Vec<_> =
             self.scaler.workers_of(id).map(|worker| self.worker_status(worker, now)).collect();
         let (decided, decision) = record.decision.clone().unwrap_or_default();
+        let (answered, first_response_seconds) = self.stats.first_responses(id);
         let names = record.known.iter().map(|described| described.offer.capability.to_string());
         admin::Pool {
             name: record.name.clone(),
@@ -221,6 +222,8 @@ impl State {
             decision_age_seconds: if decision.is_empty() { 0.0 } else { seconds(now.since(decided)) },
             decision,
             workers,
+            answered,
+            first_response_seconds,
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use anyserve_proto::INFERENCE_DESCRIPTORS;
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use anyserve_proto::objects::object_service_server::ObjectServiceServer;
+use anyserve_proto::replica::replica_service_server::ReplicaServiceServer;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use tonic::body::Body;
@@ -20,6 +22,7 @@ use tower_service::Service;
 use super::infer::InferCall;
 use super::intake::Intake;
 use super::objects::ClientObjects;
+use super::replica::ReplicaStatus;
 use super::server::MAY_WAIT;
 use super::service::InferenceService;
 use crate::dispatch::Dispatcher;
@@ -35,13 +38,15 @@ pub(crate) struct Edge {
     inference: GrpcInferenceServiceServer<InferenceService>,
     health: HealthServer<HealthService>,
     objects: ObjectServiceServer<ClientObjects>,
+    replica: ReplicaServiceServer<ReplicaStatus>,
     reflection: [(&'static str, Reflection); 2],
     dispatcher: Arc<Dispatcher>,
     intake: Intake,
 }
 
 impl Edge {
-    pub(crate) fn new(dispatcher: Arc<Dispatcher>, health: HealthService) -> Self {
+    /// Of the agent that listens there.
+    pub(crate) fn new(dispatcher: Arc<Dispatcher>, health: HealthService, address: SocketAddr) -> Self {
         let max_message_size = dispatcher.max_message_size();
         let intake = Intake::new(Arc::clone(dispatcher.objects().landing()), max_message_size, MAY_WAIT);
         let inference = GrpcInferenceServiceServer::new(InferenceService::new(Arc::clone(&dispatcher)))
@@ -52,6 +57,8 @@ impl Edge {
         let objects = ObjectServiceServer::new(ClientObjects(Arc::clone(dispatcher.objects())));
         let objects =
             objects.max_decoding_message_size(max_message_size).max_encoding_message_size(usize::MAX);
+        let replica =
+            ReplicaServiceServer::new(ReplicaStatus { dispatcher: Arc::clone(&dispatcher), address });
         let builder = || {
             tonic_reflection::server::Builder::configure()
                 .register_encoded_file_descriptor_set(INFERENCE_DESCRIPTORS)
@@ -62,7 +69,15 @@ impl Edge {
             ("/grpc.reflection.v1.ServerReflection/", boxed(builder().build_v1().expect(valid))),
             ("/grpc.reflection.v1alpha.ServerReflection/", boxed(builder().build_v1alpha().expect(valid))),
         ];
-        Self { inference, health: HealthServer::new(health), objects, reflection, dispatcher, intake }
+        Self {
+            inference,
+            health: HealthServer::new(health),
+            objects,
+            replica,
+            reflection,
+            dispatcher,
+            intake,
+        }
     }
 
     /// The same for another connection.
@@ -77,6 +92,9 @@ impl Edge {
         }
         if path.starts_with("/anyserve.objects.v1.ObjectService/") {
             return self.objects.clone().call(request);
+        }
+        if path.starts_with("/anyserve.replica.v1.ReplicaService/") {
+            return self.replica.clone().call(request);
         }
         if path.starts_with("/grpc.health.v1.Health/") {
             return self.health.clone().call(request);

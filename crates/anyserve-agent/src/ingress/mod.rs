@@ -8,6 +8,7 @@ mod intake;
 mod io;
 mod objects;
 mod reader;
+mod replica;
 mod reply;
 mod requests;
 mod scan;

@@ -116,6 +116,13 @@ impl Stats {
         all.into_iter().map(|(capability, _)| capability.clone()).collect()
     }
 
+    /// How many requests for what a pool offers have had a first response, and how long these took, in seconds.
+    pub(crate) fn first_responses(&self, pool: PoolId) -> (u64, f64) {
+        let places = self.of_pools.get(pool.index()).into_iter().flatten();
+        let counted = places.map(|&place| &self.offers[place].first_response);
+        counted.fold((0, 0.0), |(count, sum), times| (count + times.count(), sum + times.sum()))
+    }
+
     /// Something was decided about a worker of a pool.
     pub(crate) fn decided(&mut self, pool: &str, step: &'static str) {
         *self.decisions.entry((pool.to_owned(), step)).or_default() += 1;
