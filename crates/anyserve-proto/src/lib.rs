@@ -3,6 +3,7 @@
 //! - [`inference`]: KServe v2 (Open Inference Protocol) messages, client and server.
 //! - [`worker`]: the control messages between an agent and its workers.
 //! - [`admin`]: how an operator looks at an agent and steers it.
+//! - [`metadata`]: what goes beside a request.
 //! - [`object`], [`objects`]: what objects are, and how clients make and read them.
 //! - [`replica`]: what an agent tells about itself to whoever asks.
 //! - [`tensor`]: what protobuf cannot say about a tensor: datatypes, element counts, the layout of `BYTES`.
@@ -12,6 +13,7 @@ pub mod codec;
 mod element;
 mod elsewhere;
 mod generated;
+pub mod metadata;
 pub mod object;
 pub mod tensor;
 

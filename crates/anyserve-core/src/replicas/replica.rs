@@ -24,6 +24,7 @@ pub struct Replica {
     endpoint: Arc<str>,
     incarnation: u64,
     capabilities: BTreeSet<Capability>,
+    idempotent: BTreeSet<Capability>,
 }
 
 /// Why something is not a replica.
@@ -72,12 +73,20 @@ impl Replica {
         if capabilities.len() > MAX_CAPABILITIES {
             return Err(ReplicaError::TooManyCapabilities(capabilities.len()));
         }
-        Ok(Self { id, endpoint, incarnation, capabilities })
+        Ok(Self { id, endpoint, incarnation, capabilities, idempotent: BTreeSet::new() })
     }
 
     /// The same replica with other capabilities.
     pub fn offering(&self, capabilities: impl IntoIterator<Item = Capability>) -> Result<Self, ReplicaError> {
         Self::new(self.id.clone(), &self.endpoint, self.incarnation, capabilities)
+    }
+
+    /// The same replica, of which these capabilities do no harm if a request runs twice. Others than its own do not count.
+    #[must_use]
+    pub fn with_idempotent(mut self, capabilities: impl IntoIterator<Item = Capability>) -> Self {
+        let own = capabilities.into_iter().filter(|capability| self.capabilities.contains(capability));
+        self.idempotent = own.collect();
+        self
     }
 
     /// Its name.
@@ -98,6 +107,17 @@ impl Replica {
     /// What it takes requests for, in order.
     pub fn capabilities(&self) -> &BTreeSet<Capability> {
         &self.capabilities
+    }
+
+    /// Those of them that do no harm if a request runs twice.
+    pub fn idempotent(&self) -> &BTreeSet<Capability> {
+        &self.idempotent
+    }
+
+    /// True if a request that it may have begun may be sent to another replica.
+    pub fn is_idempotent(&self, query: &Query) -> bool {
+        let mut matching = self.capabilities.iter().filter(|capability| query.matches(capability)).peekable();
+        matching.peek().is_some() && matching.all(|capability| self.idempotent.contains(capability))
     }
 
     /// True if one of its capabilities matches.

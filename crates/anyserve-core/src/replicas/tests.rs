@@ -53,6 +53,17 @@ fn a_later_incarnation_wins_and_the_same_is_no_change() {
 }
 
 #[test]
+fn a_request_may_run_twice_only_if_all_that_matches_says_so() {
+    let (echo, other) = (capability(&[("type", "echo"), ("a", "1")]), capability(&[("type", "echo")]));
+    let safe = replica("a", 1, vec![echo.clone(), other.clone()]).with_idempotent([echo, other.clone()]);
+    assert!(safe.is_idempotent(&query(&[("type", "echo")])));
+    assert!(!safe.is_idempotent(&query(&[("type", "add")])));
+    let partly = safe.with_idempotent([other, capability(&[("type", "add")])]);
+    assert!(!partly.is_idempotent(&query(&[("type", "echo")])));
+    assert_eq!(partly.idempotent().len(), 1);
+}
+
+#[test]
 fn a_snapshot_is_the_truth_even_if_it_goes_back() {
     let mut directory = Directory::default();
     directory.put(replica("a", 5, vec![capability(&[("type", "echo")])]));
