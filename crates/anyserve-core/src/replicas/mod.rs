@@ -1,5 +1,6 @@
-//! The replicas of a fleet: what each of them is, and which of them match a query.
+//! The replicas of a fleet: what each of them is, which of them match a query, and which of those takes a request.
 
+pub mod balance;
 mod change;
 mod directory;
 mod index;
