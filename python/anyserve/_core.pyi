@@ -21,6 +21,7 @@ __all__ = [
     "ObjectRef",
     "Objects",
     "Raw",
+    "Registry",
     "ResponseStream",
     "Stream",
     "Tensor",
@@ -419,6 +420,62 @@ class Client:
     def model_metadata(
         self, model_name: str, timeout: float | None = None
     ) -> tuple[list[tuple[str, str, list[int]]], list[tuple[str, str, list[int]]]]: ...
+
+@final
+class Registry:
+    """The replicas of a fleet: who offers what.
+
+    Args:
+        url: ``memory:`` for a registry of this process. It is followed from now on; while it cannot be reached, what is
+            known of it stays.
+
+    Raises:
+        ValueError: The URL names no registry.
+    """
+
+    def __new__(cls, url: str) -> Self: ...
+    def put(self, replica: dict[str, Any], lease: float) -> Awaitable[None]:
+        """Registers a replica for ``lease`` seconds, renews it, or changes it.
+
+        ``replica`` has ``replica_id``, ``endpoint`` (HOST:PORT), ``capabilities`` (a list of dicts) and
+        ``incarnation``: an int that is larger for a process that started later, by default the time in microseconds.
+
+        Raises:
+            ValueError: It is no replica; the message names what is wrong.
+            SupersededError: A later incarnation has the id.
+            RegistryError: The registry does not answer, or is full.
+        """
+    def remove(self, replica_id: str, incarnation: int | None = None) -> Awaitable[bool]:
+        """Takes a replica out, unless it is of a later incarnation; True if it was there.
+
+        Raises:
+            ValueError: It is no id.
+            RegistryError: The registry does not answer.
+        """
+    def route(self, query: dict[str, _Parameter], exclude: Sequence[str] = ...) -> dict[str, str] | None:
+        """``endpoint`` and ``replica_id`` of a replica that matches and is not in ``exclude``, each in turn.
+
+        Raises:
+            CapabilityError: It is no query.
+        """
+    def replicas(self, query: dict[str, _Parameter] | None = None) -> list[dict[str, Any]]:
+        """The replicas that match, or all, by id.
+
+        Raises:
+            CapabilityError: It is no query.
+        """
+    def snapshot(self) -> tuple[int, list[dict[str, Any]]]:
+        """The version of what is known, and all replicas. The version is 0 until the registry has answered once."""
+    def changes(self, since: int) -> Awaitable[tuple[int, list[dict[str, Any]]]]:
+        """Waits for another version than ``since``: that version, and what has changed, in order.
+
+        Each change is ``{"put": replica}`` or ``{"gone": replica_id}``; if ``since`` is too old, there is one
+        ``{"snapshot": [replica, ...]}``.
+        """
+    def explain_no_match(self, query: dict[str, _Parameter]) -> str:
+        """A sentence for a query that no replica matches: the query, and some of what exists."""
+    def is_connected(self) -> bool:
+        """True while the registry is followed; else what is known is what was known last."""
 
 @final
 class ResponseStream:

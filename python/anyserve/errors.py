@@ -4,6 +4,8 @@
     ├── CapabilityError (ValueError)      a capability or a query that is not allowed
     ├── TargetError                       the application could not be loaded
     ├── ServeError                        the agent could not start
+    ├── RegistryError (ConnectionError)   the registry of replicas does not answer, or refuses
+    ├── SupersededError                   a replica that started later has the same id
     └── RequestError                      a request ended with an error; has a `code`
         ├── CancelledError                nobody waits for the answer any longer
         ├── InvalidArgumentError          the request is malformed
@@ -39,10 +41,12 @@ __all__ = [
     "InvalidArgumentError",
     "NotFoundError",
     "PermissionDeniedError",
+    "RegistryError",
     "RequestError",
     "ResourceExhaustedError",
     "ServeError",
     "StatusCode",
+    "SupersededError",
     "TargetError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -92,6 +96,18 @@ class ServeError(AnyserveError):
     def __init__(self, message: str, traceback: str = "") -> None:
         super().__init__(message)
         self.traceback = traceback
+
+
+class RegistryError(AnyserveError, ConnectionError):
+    """The registry of replicas does not answer, or refuses."""
+
+
+class SupersededError(AnyserveError):
+    """A replica that started later has the same id. ``by`` says where it is."""
+
+    def __init__(self, message: str, by: str = "") -> None:
+        super().__init__(message)
+        self.by = by
 
 
 class RequestError(AnyserveError):

@@ -17,7 +17,7 @@ pub(crate) struct PyCapability(pub(crate) Capability);
 impl PyCapability {
     #[new]
     fn new(py: Python<'_>, pairs: &Bound<'_, PyDict>) -> PyResult<Self> {
-        Capability::new(values(pairs)?).map(Self).map_err(|error| to_error(py, &error))
+        to_capability(py, pairs).map(Self)
     }
 
     /// The pairs in canonical form: keys lower-cased, values as text.
@@ -42,6 +42,11 @@ impl PyCapability {
     fn __str__(&self) -> String {
         self.0.to_string()
     }
+}
+
+/// A capability of these pairs.
+pub(crate) fn to_capability(py: Python<'_>, pairs: &Bound<'_, PyDict>) -> PyResult<Capability> {
+    Capability::new(values(pairs)?).map_err(|error| to_error(py, &error))
 }
 
 /// A query of these pairs.

@@ -24,6 +24,7 @@ mod pool;
 mod process;
 mod quick;
 mod raw;
+mod registry;
 mod response_stream;
 mod store;
 mod tensor;
@@ -64,6 +65,8 @@ mod _core {
     use super::process::die_with_parent;
     #[pymodule_export]
     use super::raw::PyRaw;
+    #[pymodule_export]
+    use super::registry::PyRegistry;
     #[pymodule_export]
     use super::response_stream::PyResponseStream;
     #[pymodule_export]

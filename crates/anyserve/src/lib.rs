@@ -3,6 +3,7 @@
 //! - [`agent`]: take requests over KServe v2 gRPC and run the worker processes that answer them.
 //! - [`worker`]: be such a process.
 //! - [`client`]: send requests.
+//! - [`registry`]: who offers what, where several agents make a fleet.
 //! - [`core`]: capabilities, and the decisions of the scheduler.
 //! - [`proto`]: the messages.
 //!
@@ -29,4 +30,5 @@ pub use anyserve_agent as agent;
 pub use anyserve_client as client;
 pub use anyserve_core as core;
 pub use anyserve_proto as proto;
+pub use anyserve_registry as registry;
 pub use anyserve_worker as worker;

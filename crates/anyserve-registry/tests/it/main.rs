@@ -1,0 +1,7 @@
+//! One suite that every registry passes, and what is particular to each.
+#![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
+
+mod conformance;
+mod memory;
+mod shared;
+mod support;
