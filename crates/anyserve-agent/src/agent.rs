@@ -93,7 +93,7 @@ impl Agent {
         let objects = objects.map_err(|source| Error::ObjectStore { size, source })?;
         objects.set_address(advertised(config.object_host.as_deref(), transfer_address));
         let stop_transfer = CancellationToken::new();
-        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::clone(&objects)));
+        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::clone(&objects), None));
         let health = Health::new();
         let metrics_address = metrics.as_ref().map(|&(_, address)| address);
         let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
@@ -132,6 +132,7 @@ impl Agent {
             () = serve_metrics(metrics.as_ref()) => Ok(()),
             () = serve_operators(admin.as_ref(), operators) => Ok(()),
             () = health.follow(&dispatcher) => Ok(()),
+            () = dispatcher.follow_fleet() => Ok(()),
         };
         // Another agent may have the port from now on.
         drop(admin);
@@ -187,7 +188,13 @@ async fn serve_operators(server: Option<&AdminServer>, service: AdminService) {
 /// Refuses new requests and waits for the others, for at most `limit`.
 async fn drain(dispatcher: &Dispatcher, limit: Duration) {
     dispatcher.drain();
-    if tokio::time::timeout(limit, dispatcher.drained()).await.is_err() {
+    let finished = async {
+        dispatcher.drained().await;
+        if let Some(delegate) = dispatcher.delegate() {
+            delegate.idle().await;
+        }
+    };
+    if tokio::time::timeout(limit, finished).await.is_err() {
         tracing::warn!(
             "requests were still running {limit:?} after the agent was told to stop (--drain-timeout)"
         );

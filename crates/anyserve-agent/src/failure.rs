@@ -6,6 +6,7 @@ use crate::objects::{ObjectError, ResolveError};
 use anyserve_core::scheduler::{Rejection, RequestId};
 use anyserve_core::{Capability, CapabilityError, Catalog, Query};
 use anyserve_proto::inference::ModelInferRequest;
+use anyserve_proto::metadata::NOT_BEGUN;
 use anyserve_proto::tensor::RequestError;
 use anyserve_proto::worker::failure::Kind;
 use tonic::metadata::MetadataValue;
@@ -26,6 +27,8 @@ pub(crate) enum Failure {
     Invalid(String),
     #[error("{0}")]
     NoMatch(String),
+    #[error("{message}")]
+    Elsewhere { code: Code, message: String, retry_after: Option<Duration>, begun: bool },
     #[error("{0}")]
     StreamOnly(String),
     #[error("{0}")]
@@ -66,6 +69,8 @@ pub(crate) enum Failure {
     NoModelControl,
     #[error("the server is shutting down")]
     Draining,
+    #[error("the server is shutting down, and the request had not ended in time")]
+    CutOff,
     #[error("the server is starting: no worker is ready yet")]
     Starting,
 }
@@ -123,25 +128,7 @@ impl Failure {
 
     /// How a request ended, as the metrics call it: the status in lower case.
     pub(crate) fn outcome(&self) -> &'static str {
-        match self.code() {
-            Code::Ok => "ok",
-            Code::Cancelled => "cancelled",
-            Code::InvalidArgument => "invalid_argument",
-            Code::DeadlineExceeded => "deadline_exceeded",
-            Code::NotFound => "not_found",
-            Code::PermissionDenied => "permission_denied",
-            Code::ResourceExhausted => "resource_exhausted",
-            Code::Unimplemented => "unimplemented",
-            Code::Internal => "internal",
-            Code::Unavailable => "unavailable",
-            Code::Unauthenticated => "unauthenticated",
-            Code::AlreadyExists => "already_exists",
-            Code::FailedPrecondition => "failed_precondition",
-            Code::Aborted => "aborted",
-            Code::OutOfRange => "out_of_range",
-            Code::DataLoss => "data_loss",
-            Code::Unknown => "unknown",
-        }
+        outcome(self.code())
     }
 
     /// One line for a request that was accepted and failed. That a client has left is no news.
@@ -160,7 +147,7 @@ impl Failure {
     /// When the client may try again.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Handler { retry_after, .. } => *retry_after,
+            Self::Handler { retry_after, .. } | Self::Elsewhere { retry_after, .. } => *retry_after,
             Self::Refused(_, after) | Self::PredictedMiss(_, after) => Some(*after),
             Self::MemoryFull { .. } => Some(MEMORY_RETRY),
             // What is larger than all there is never fits.
@@ -168,6 +155,23 @@ impl Failure {
             Self::PoolFailed { again_in, .. } => Some(*again_in),
             _ => None,
         }
+    }
+
+    /// True if nothing of the request has been done, so that it may be sent to another replica.
+    pub(crate) fn is_not_begun(&self) -> bool {
+        matches!(
+            self,
+            Self::NoMatch(_)
+                | Self::Elsewhere { begun: false, .. }
+                | Self::Refused(..)
+                | Self::MemoryFull { .. }
+                | Self::ArenaFull { .. }
+                | Self::PredictedMiss(..)
+                | Self::PoolFailed { .. }
+                | Self::PoolDrained(_)
+                | Self::Draining
+                | Self::Starting
+        )
     }
 
     pub(crate) fn code(&self) -> Code {
@@ -187,11 +191,13 @@ impl Failure {
             Self::ClientGone => Code::Cancelled,
             Self::WorkerLost(_)
             | Self::Draining
+            | Self::CutOff
             | Self::Starting
             | Self::PoolFailed { .. }
             | Self::PoolGone { .. }
             | Self::PoolDrained(_) => Code::Unavailable,
             Self::NoModelControl => Code::PermissionDenied,
+            Self::Elsewhere { code, .. } => *code,
             Self::Handler { kind, .. } | Self::Object { kind, .. } => code_of(*kind),
         }
     }
@@ -200,6 +206,29 @@ impl Failure {
     pub(crate) fn kind(&self) -> Kind {
         let code = self.code();
         KINDS.iter().find(|(_, known)| *known == code).map_or(Kind::Internal, |(kind, _)| *kind)
+    }
+}
+
+/// How a request with that status ended, as the metrics call it: the status in lower case.
+pub(crate) fn outcome(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::Unauthenticated => "unauthenticated",
+        Code::AlreadyExists => "already_exists",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::DataLoss => "data_loss",
+        Code::Unknown => "unknown",
     }
 }
 
@@ -226,6 +255,14 @@ fn code_of(kind: Kind) -> Code {
     KINDS.iter().find(|(known, _)| *known == kind).map_or(Code::Internal, |(_, code)| *code)
 }
 
+impl From<Status> for Failure {
+    /// What a library says that was to send a request on.
+    fn from(status: Status) -> Self {
+        let (code, message) = (status.code(), status.message().to_owned());
+        Self::Elsewhere { code, message, retry_after: None, begun: false }
+    }
+}
+
 impl From<ObjectError> for Failure {
     fn from(error: ObjectError) -> Self {
         Self::Object { kind: error.kind(), message: error.to_string() }
@@ -246,6 +283,9 @@ impl From<ResolveError> for Failure {
 impl From<Failure> for Status {
     fn from(failure: Failure) -> Self {
         let mut status = Self::new(failure.code(), shortened(failure.to_string()));
+        if failure.is_not_begun() {
+            status.metadata_mut().insert(NOT_BEGUN, MetadataValue::from_static("true"));
+        }
         if let Some(after) = failure.retry_after() {
             let after = MetadataValue::from(u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
             status.metadata_mut().insert("retry-after-ms", after);

@@ -9,6 +9,8 @@
 mod admin;
 mod agent;
 mod config;
+mod connection;
+mod delegate;
 mod dispatch;
 mod error;
 mod failure;

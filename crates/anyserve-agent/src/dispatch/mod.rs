@@ -27,10 +27,12 @@ use anyserve_core::scheduler::{PoolId, Priority, RequestId, Time, WorkerId};
 use anyserve_proto::inference::ModelInferRequest;
 use anyserve_proto::worker::{Call, ToAgent, to_agent};
 use bytes::Bytes;
+use http::HeaderMap;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::config::AgentConfig;
+use crate::delegate::{Delegate, Route};
 use crate::failure::Failure;
 use crate::objects::{Objects, PlacementError};
 use crate::worker::WorkerExit;
@@ -98,6 +100,7 @@ pub(crate) struct Gone {
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
     objects: Arc<Objects>,
+    delegate: Option<Arc<Delegate>>,
     /// Time zero of the scheduler.
     epoch: Instant,
     /// Wakes the ticker.
@@ -117,10 +120,11 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &AgentConfig, objects: Arc<Objects>) -> Self {
+    pub(crate) fn new(config: &AgentConfig, objects: Arc<Objects>, delegate: Option<Arc<Delegate>>) -> Self {
         Self {
             state: Mutex::new(State::new(config)),
             objects,
+            delegate,
             epoch: Instant::now(),
             tick: Notify::new(),
             decide: Notify::new(),
@@ -155,6 +159,21 @@ impl Dispatcher {
     ) -> Result<(RequestId, Hold, bool), Failure> {
         let (id, many) = self.queue(wish, infer, Client::Stream(events))?;
         Ok((id, Hold::new(Arc::clone(self), id), many))
+    }
+
+    /// Where a request goes that is not served here; none if it is. Why nowhere, if no other replica serves it either.
+    pub(crate) fn route(&self, wanted: &Wanted, headers: &HeaderMap) -> Result<Option<Route>, Failure> {
+        match &self.delegate {
+            Some(delegate) if !self.lock().serves(wanted) => {
+                delegate.route(wanted, headers).map(Some).map_err(|failure| self.reject(failure))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Who passes on what is not served here, if the agent knows of other replicas.
+    pub(crate) fn delegate(&self) -> Option<&Arc<Delegate>> {
+        self.delegate.as_ref()
     }
 
     /// Counts a request that could not be accepted; returns why.
@@ -294,7 +313,18 @@ impl Dispatcher {
         self.lock().abandon()
     }
 
-    /// How many pools take requests; changes as workers come and go.
+    /// Keeps [`Self::readiness`] true to what other replicas serve, for as long as it is polled.
+    pub(crate) async fn follow_fleet(&self) {
+        let Some(delegate) = &self.delegate else {
+            return std::future::pending().await;
+        };
+        let mut status = delegate.directory().watch();
+        while status.changed().await.is_ok() {
+            self.publish(&self.lock());
+        }
+    }
+
+    /// How many pools take requests, and one more if other replicas do; changes as workers and replicas come and go.
     pub(crate) fn readiness(&self) -> watch::Receiver<usize> {
         self.serving.subscribe()
     }
@@ -366,7 +396,10 @@ impl Dispatcher {
     }
 
     fn publish(&self, state: &State) {
-        let serving = state.serving(self.now());
+        // An agent that can pass requests on serves, even if it has no pools.
+        let others =
+            !state.is_draining() && self.delegate.as_ref().is_some_and(|delegate| delegate.has_others());
+        let serving = state.serving(self.now()) + usize::from(others);
         self.serving.send_if_modified(|current| std::mem::replace(current, serving) != serving);
         self.changes.send_modify(|count| *count += 1);
     }

@@ -126,6 +126,27 @@ impl State {
         Ok(id)
     }
 
+    /// True if a request is a matter of this agent.
+    pub(super) fn serves(&mut self, wanted: &Wanted) -> bool {
+        if self.life != Life::Serving {
+            return true;
+        }
+        let named;
+        let query = match wanted {
+            Wanted::Pairs(query) => query,
+            Wanted::Model { name, version } => {
+                let Ok(query) = self.catalog.query_for_model(name, version) else { return true };
+                named = query;
+                &named
+            }
+        };
+        if self.pools.values().any(|record| record.drains) {
+            let mut offers = self.scheduler.lookup(query);
+            return offers.any(|(offer, _)| self.pools.get(&offer.pool).is_some_and(|record| !record.drains));
+        }
+        self.scheduler.serves(query)
+    }
+
     /// Carries out every assignment that is due.
     pub(super) fn assign_all(&mut self, now: Time) {
         while let Some(assignment) = self.scheduler.next(now) {
@@ -220,7 +241,7 @@ impl State {
         let end = |(id, pending): (RequestId, Pending)| {
             self.scheduler.cancel(id);
             let what = pending.describe(id);
-            pending.end(id, Err(Failure::Draining), &self.unread_bytes);
+            pending.end(id, Err(Failure::CutOff), &self.unread_bytes);
             what
         };
         left.into_iter().map(end).collect()

@@ -45,7 +45,7 @@ impl Ticket {
         let answer = answer.await;
         hold.ended();
         // The sender is dropped unused only when the whole agent goes.
-        answer.unwrap_or(Err(Failure::Draining))
+        answer.unwrap_or(Err(Failure::CutOff))
     }
 }
 

@@ -1,15 +1,17 @@
-//! Responses to the pieces that are sent: large contents as they are, all else encoded between them.
+//! Messages to the pieces that are sent: large contents as they are, all else encoded between them.
 
 use std::collections::VecDeque;
 
 use anyserve_channel::INLINE_LIMIT;
-use anyserve_proto::inference::{ModelInferResponse, ModelStreamInferResponse};
+use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use bytes::{BufMut, Bytes, BytesMut};
 use prost::{Message, encode_length_delimiter, length_delimiter_len};
 use tonic::Status;
 
 /// The key of `ModelInferResponse.raw_output_contents`: field 6, of a length.
 const RAW_CONTENT: u8 = 6 << 3 | 2;
+/// The key of `ModelInferRequest.raw_input_contents`: field 7, of a length.
+const RAW_INPUT: u8 = 7 << 3 | 2;
 /// The key of `ModelStreamInferResponse.infer_response`: field 2, of a length.
 const INFER_RESPONSE: u8 = 2 << 3 | 2;
 
@@ -18,7 +20,7 @@ const HEAD: usize = 5;
 
 /// Messages to be sent.
 #[derive(Debug, Default)]
-pub(super) struct Frames {
+pub(crate) struct Frames {
     /// What goes before `gathered`.
     pieces: VecDeque<Bytes>,
     gathered: BytesMut,
@@ -26,12 +28,20 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Adds a message. Fails on one that is larger than gRPC can say.
-    pub(super) fn push(&mut self, mut response: ModelInferResponse) -> Result<(), Status> {
+    pub(crate) fn push(&mut self, mut response: ModelInferResponse) -> Result<(), Status> {
         let contents = std::mem::take(&mut response.raw_output_contents);
-        let body = response.encoded_len() + encoded_len(&contents);
-        self.begin(body, HEAD + body, &contents)?;
-        self.put(&response)?;
-        self.put_contents(contents)
+        self.push_with(&response, RAW_CONTENT, contents)
+    }
+
+    /// The same for a request.
+    pub(crate) fn push_request(&mut self, mut request: ModelInferRequest) -> Result<(), Status> {
+        let contents = std::mem::take(&mut request.raw_input_contents);
+        self.push_with(&request, RAW_INPUT, contents)
+    }
+
+    /// The same for one of another kind.
+    pub(crate) fn push_message(&mut self, message: &impl Message) -> Result<(), Status> {
+        self.push_with(message, RAW_CONTENT, Vec::new())
     }
 
     /// The same for a message of a stream.
@@ -49,7 +59,7 @@ impl Frames {
         self.gathered.put_u8(INFER_RESPONSE);
         self.put_length(body)?;
         self.put(&infer)?;
-        self.put_contents(contents)
+        self.put_contents(RAW_CONTENT, contents)
     }
 
     /// The next piece to send, if one is complete.
@@ -58,13 +68,20 @@ impl Frames {
     }
 
     /// The same; what was gathered is complete.
-    pub(super) fn pop_all(&mut self) -> Option<Bytes> {
+    pub(crate) fn pop_all(&mut self) -> Option<Bytes> {
         self.pop().or_else(|| (!self.gathered.is_empty()).then(|| self.gathered.split().freeze()))
     }
 
     /// How many bytes are gathered.
     pub(super) fn gathered(&self) -> usize {
         self.gathered.len()
+    }
+
+    fn push_with(&mut self, message: &impl Message, key: u8, contents: Vec<Bytes>) -> Result<(), Status> {
+        let body = message.encoded_len() + encoded_len(&contents);
+        self.begin(body, HEAD + body, &contents)?;
+        self.put(message)?;
+        self.put_contents(key, contents)
     }
 
     /// Makes room for what is gathered of `total` bytes, and puts the head of a message.
@@ -92,9 +109,9 @@ impl Frames {
             .map_err(|error| Status::internal(format!("cannot encode the message: {error}")))
     }
 
-    fn put_contents(&mut self, contents: Vec<Bytes>) -> Result<(), Status> {
+    fn put_contents(&mut self, key: u8, contents: Vec<Bytes>) -> Result<(), Status> {
         for content in contents {
-            self.gathered.put_u8(RAW_CONTENT);
+            self.gathered.put_u8(key);
             self.put_length(content.len())?;
             if is_large(&content) {
                 self.pieces.push_back(self.gathered.split().freeze());
@@ -151,6 +168,13 @@ mod tests {
             let mut frames = Frames::default();
             frames.push(response.clone()).unwrap();
             assert_eq!(all(&mut frames).concat(), framed(&response), "{sizes:?}");
+            let request = ModelInferRequest {
+                model_name: "echo".to_owned(),
+                raw_input_contents: response.raw_output_contents.clone(),
+                ..Default::default()
+            };
+            frames.push_request(request.clone()).unwrap();
+            assert_eq!(all(&mut frames).concat(), framed(&request), "{sizes:?}");
             let error_message = "no".to_owned();
             let streamed = ModelStreamInferResponse { error_message, infer_response: Some(response) };
             frames.push_streamed(streamed.clone()).unwrap();

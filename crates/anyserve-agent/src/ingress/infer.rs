@@ -19,8 +19,13 @@ use super::reply;
 use super::requests::Requests;
 use super::stream::StreamCall;
 use super::wanted;
-use crate::dispatch::Dispatcher;
+use crate::delegate::{Outgoing, Route, onward};
+use crate::dispatch::{Dispatcher, Wish};
 use crate::failure::Failure;
+use crate::objects::Objects;
+
+/// The call of one request.
+const UNARY: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 /// Which of them a path is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +38,7 @@ impl InferCall {
     /// The one that the request is, if its messages are not compressed.
     pub(super) fn of<B>(request: &Request<B>) -> Option<Self> {
         let call = match request.uri().path() {
-            "/inference.GRPCInferenceService/ModelInfer" => Self::Unary,
+            UNARY => Self::Unary,
             "/inference.GRPCInferenceService/ModelStreamInfer" => Self::Streamed,
             _ => return None,
         };
@@ -66,19 +71,61 @@ impl InferCall {
 pub(crate) async fn infer(
     dispatcher: &Arc<Dispatcher>,
     metadata: &MetadataMap,
-    mut infer: ModelInferRequest,
+    infer: ModelInferRequest,
     call: Instant,
     until: Option<Instant>,
 ) -> Result<ModelInferResponse, Failure> {
-    let mut wish = tensor::normalize(&mut infer)
+    let (mut wish, infer) = check(dispatcher, metadata, infer, call)?;
+    wish.deadline = [wish.deadline, until].into_iter().flatten().min();
+    match dispatcher.route(&wish.wanted, metadata.as_ref())? {
+        None => serve(dispatcher, &wish, infer).await,
+        Some(route) => pass_on(dispatcher, route, metadata, &wish, infer).await,
+    }
+}
+
+/// What the request asks for, if it is well formed.
+fn check(
+    dispatcher: &Dispatcher,
+    metadata: &MetadataMap,
+    mut infer: ModelInferRequest,
+    call: Instant,
+) -> Result<(Wish, ModelInferRequest), Failure> {
+    let wish = tensor::normalize(&mut infer)
         .map_err(Failure::from)
         .and_then(|()| wanted::wish(metadata, &infer, call, Instant::now()))
         .map_err(|failure| dispatcher.reject(failure))?;
-    wish.deadline = [wish.deadline, until].into_iter().flatten().min();
+    Ok((wish, infer))
+}
+
+/// Serves a request here.
+async fn serve(
+    dispatcher: &Arc<Dispatcher>,
+    wish: &Wish,
+    mut infer: ModelInferRequest,
+) -> Result<ModelInferResponse, Failure> {
     let objects = dispatcher.objects();
     let resolved = objects.resolve(&mut infer, wish.deadline).await;
     let targets = resolved.map_err(|error| dispatcher.reject(error.into()))?;
-    let response = dispatcher.submit(&wish, infer)?.answer().await?;
+    let response = dispatcher.submit(wish, infer)?.answer().await?;
+    Ok(objects.deliver(&targets, response).await?)
+}
+
+/// Has another replica serve it.
+async fn pass_on(
+    dispatcher: &Arc<Dispatcher>,
+    mut route: Route,
+    metadata: &MetadataMap,
+    wish: &Wish,
+    mut infer: ModelInferRequest,
+) -> Result<ModelInferResponse, Failure> {
+    let Some(delegate) = dispatcher.delegate() else {
+        return Err(Failure::NoMatch("the agent knows of no other replicas".to_owned()));
+    };
+    let objects = dispatcher.objects();
+    let resolved = objects.resolve_for_another(&mut infer).await;
+    let targets = resolved.map_err(|error| dispatcher.reject(error.into()))?;
+    let outgoing = Outgoing::new(UNARY, onward(metadata.as_ref()), infer, wish.deadline)?;
+    let response = delegate.call(&mut route, &outgoing).await?;
     Ok(objects.deliver(&targets, response).await?)
 }
 
@@ -104,5 +151,30 @@ async fn unary(
     }
     let metadata = MetadataMap::from_headers(headers);
     drop(reader);
-    reply::unary(infer(dispatcher, &metadata, request, call, None).await?)
+    let (wish, request) = check(dispatcher, &metadata, request, call)?;
+    let response = match dispatcher.route(&wish.wanted, metadata.as_ref())? {
+        None => serve(dispatcher, &wish, request).await?,
+        Some(route) if Objects::wants_outputs_here(&request) => {
+            pass_on(dispatcher, route, &metadata, &wish, request).await?
+        }
+        Some(route) => return pass_as_it_is(dispatcher, route, &metadata, &wish, request).await,
+    };
+    reply::unary(response)
+}
+
+/// Has another replica serve it, and passes on what that says, byte for byte.
+async fn pass_as_it_is(
+    dispatcher: &Arc<Dispatcher>,
+    mut route: Route,
+    metadata: &MetadataMap,
+    wish: &Wish,
+    mut infer: ModelInferRequest,
+) -> Result<Response<Body>, Status> {
+    let Some(delegate) = dispatcher.delegate() else {
+        return Err(Failure::NoMatch("the agent knows of no other replicas".to_owned()).into());
+    };
+    let resolved = dispatcher.objects().resolve_for_another(&mut infer).await;
+    resolved.map_err(|error| dispatcher.reject(error.into()))?;
+    let outgoing = Outgoing::new(UNARY, onward(metadata.as_ref()), infer, wish.deadline)?;
+    Ok(delegate.send(&mut route, &outgoing).await?.map(Body::new))
 }

@@ -32,7 +32,7 @@ const LARGEST_WRITE: usize = 256 * 1024;
 
 /// A connection whose writes are held back until it is uncorked. Clones share the connection.
 #[derive(Clone, Debug)]
-pub(super) struct Corked(Arc<Mutex<State>>);
+pub(crate) struct Corked(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
@@ -43,14 +43,14 @@ struct State {
 }
 
 impl Corked {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
         let (read, written) = (BytesMut::new(), BytesMut::new());
         let stream = TokioIo::new(stream);
         Self(Arc::new(Mutex::new(State { stream, read, next_read: SMALLEST_READ, written })))
     }
 
     /// Writes what was held back.
-    pub(super) fn poll_uncork(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_uncork(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.lock().poll_write_out(context, 0)
     }
 

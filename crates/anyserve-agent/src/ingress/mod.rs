@@ -19,5 +19,7 @@ mod stream;
 mod wanted;
 
 pub(crate) use edge::Edge;
+pub(crate) use frames::Frames;
 pub(crate) use infer::infer;
+pub(crate) use io::Corked;
 pub(crate) use server::Server;

@@ -3,8 +3,7 @@
 //! hyper is used directly, not through tonic's server, because that one ends a request whose `grpc-timeout` passed
 //! with CANCELLED, and puts a router and two boxed services on the way of every request.
 
-use std::future::{Future, poll_fn};
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -15,18 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use super::edge::Edge;
 use super::io::Corked;
+use crate::connection::{self, Executor, MAX_FRAME_SIZE, SEND_BUFFER, STREAM_WINDOW};
 use crate::listen::accept;
 
-/// Flow-control windows: a message of 1 MiB arrives without waiting for a window update.
-const STREAM_WINDOW: u32 = 4 << 20;
+/// What all requests of a connection may send ahead.
 const CONNECTION_WINDOW: u32 = 128 << 20;
 /// How many requests of a connection may wait for room with their windows full. The others have the rest of the
 /// connection's, so that those which are to make room can arrive.
 pub(super) const MAY_WAIT: usize = (CONNECTION_WINDOW / STREAM_WINDOW) as usize * 3 / 4;
-/// The largest HTTP/2 frame that clients may send; larger frames mean fewer of them.
-const MAX_FRAME_SIZE: u32 = 1 << 20;
-/// How much of a response may be buffered for a stream whose client reads slowly.
-const SEND_BUFFER: usize = 2 << 20;
 /// Requests under way on one connection.
 const MAX_STREAMS: u32 = 1024;
 /// A connection whose peer vanished is noticed within twice that time.
@@ -38,19 +33,6 @@ pub(crate) struct Server {
     edge: Edge,
     stop: CancellationToken,
     connections: TaskTracker,
-}
-
-/// Runs the requests of a connection as tasks that the server owns.
-#[derive(Clone, Debug)]
-struct Executor(TaskTracker);
-
-impl<F> hyper::rt::Executor<F> for Executor
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.0.spawn(future);
-    }
 }
 
 impl Server {
@@ -82,14 +64,14 @@ impl Server {
         let stop = self.stop.clone();
         let executor = Executor(self.connections.clone());
         self.connections.spawn(async move {
-            if let Err(error) = connection(stream, edge, executor, &stop).await {
+            if let Err(error) = serve(stream, edge, executor, &stop).await {
                 tracing::debug!(%error, "connection ended");
             }
         });
     }
 }
 
-async fn connection(
+async fn serve(
     stream: TcpStream,
     edge: Edge,
     executor: Executor,
@@ -109,19 +91,12 @@ async fn connection(
         .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .keep_alive_interval(KEEP_ALIVE)
         .serve_connection(io.clone(), edge);
-    let mut connection = std::pin::pin!(connection);
     let mut stopping = std::pin::pin!(stop.cancelled());
     let mut graceful = false;
-    poll_fn(|context| {
+    connection::run(connection, io, |connection, context| {
         if !graceful && stopping.as_mut().poll(context).is_ready() {
             graceful = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        let polled = connection.as_mut().poll(context);
-        // Whatever the connection wrote in this turn leaves in one piece.
-        match io.poll_uncork(context) {
-            Poll::Ready(Err(error)) if polled.is_pending() => Poll::Ready(Err(error.into())),
-            _ => polled.map_err(Into::into),
+            connection.graceful_shutdown();
         }
     })
     .await

@@ -18,18 +18,23 @@ use anyserve_proto::inference::{
     SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
     SystemSharedMemoryUnregisterResponse,
 };
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::infer::infer;
 use super::requests::Requests;
 use super::shm;
 use super::stream::StreamCall;
-use crate::dispatch::{DEFAULT_VERSION, Dispatcher, ModelState};
+use crate::delegate::{Delegate, Outgoing, Route, onward};
+use crate::dispatch::{DEFAULT_VERSION, Dispatcher, ModelState, Wanted};
 use crate::failure::Failure;
 use crate::telemetry::listed_name;
 
 /// What the protocol calls the kind of backend behind a model.
 const PLATFORM: &str = "anyserve";
+
+/// Where other replicas describe their models.
+const METADATA_PATH: &str = "/inference.GRPCInferenceService/ModelMetadata";
 
 /// The state of a model that a worker is ready for.
 const READY: &str = "READY";
@@ -42,6 +47,18 @@ pub(crate) struct InferenceService {
 impl InferenceService {
     pub(crate) fn new(dispatcher: Arc<Dispatcher>) -> Self {
         Self { dispatcher }
+    }
+
+    /// Where a model is that is not served here.
+    fn elsewhere(
+        &self,
+        name: &str,
+        version: &str,
+        metadata: &MetadataMap,
+    ) -> Option<(&Arc<Delegate>, Route)> {
+        let wanted = Wanted::Model { name: name.to_owned(), version: version.to_owned() };
+        let route = self.dispatcher.route(&wanted, metadata.as_ref()).ok().flatten();
+        self.dispatcher.delegate().zip(route)
     }
 }
 
@@ -131,10 +148,10 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
-        let ModelReadyRequest { name, version } = request.into_inner();
+        let (metadata, _, ModelReadyRequest { name, version }) = request.into_parts();
         let ready = match self.dispatcher.describe(&name, &version) {
             Ok((_, ready)) => ready,
-            Err(Failure::NoMatch(_)) => false,
+            Err(Failure::NoMatch(_)) => self.elsewhere(&name, &version, &metadata).is_some(),
             Err(failure) => return Err(failure.into()),
         };
         Ok(Response::new(ModelReadyResponse { ready }))
@@ -159,8 +176,18 @@ impl GrpcInferenceService for InferenceService {
         &self,
         request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
-        let ModelMetadataRequest { name, version } = request.into_inner();
-        let (described, _) = self.dispatcher.describe(&name, &version)?;
+        let (metadata, _, request) = request.into_parts();
+        let ModelMetadataRequest { name, version } = request.clone();
+        let described = match self.dispatcher.describe(&name, &version) {
+            Ok((described, _)) => described,
+            Err(Failure::NoMatch(message)) => {
+                let (delegate, mut route) =
+                    self.elsewhere(&name, &version, &metadata).ok_or(Failure::NoMatch(message))?;
+                let outgoing = Outgoing::of(METADATA_PATH, onward(metadata.as_ref()), &request, None)?;
+                return Ok(Response::new(delegate.call(&mut route, &outgoing).await?));
+            }
+            Err(failure) => return Err(failure.into()),
+        };
         let capability = described.offer.capability;
         Ok(Response::new(ModelMetadataResponse {
             name,

@@ -46,6 +46,32 @@ impl Objects {
         self.client_shm().targets(&mut request.outputs)
     }
 
+    /// Makes a request one that another agent can serve: what lies in a client's shared memory comes along, objects stay
+    /// where they are. Returns where outputs are to go.
+    pub(crate) async fn resolve_for_another(
+        &self,
+        request: &mut ModelInferRequest,
+    ) -> Result<Targets, ResolveError> {
+        let given = std::mem::take(&mut request.raw_input_contents);
+        for (input, contents) in request.inputs.iter_mut().zip(given) {
+            if !tensor::is_elsewhere(&input.parameters) {
+                request.raw_input_contents.push(contents);
+            } else if tensor::object_ref(&input.parameters).is_none() {
+                let in_input =
+                    |name: &str, source: ObjectError| ResolveError::Object { name: name.to_owned(), source };
+                let contents = self.client_shm().input(input).await?;
+                let contents = self.settled(contents).map_err(|error| in_input(&input.name, error.into()))?;
+                request.raw_input_contents.push(contents);
+            }
+        }
+        self.client_shm().targets(&mut request.outputs)
+    }
+
+    /// True if outputs are to be put into a client's shared memory.
+    pub(crate) fn wants_outputs_here(request: &ModelInferRequest) -> bool {
+        request.outputs.iter().any(is_for_shm)
+    }
+
     /// True if a request needs [`Self::resolve`].
     pub(crate) fn has_references(request: &ModelInferRequest) -> bool {
         request.inputs.iter().any(|input| tensor::is_elsewhere(&input.parameters))

@@ -8,9 +8,11 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::delegate::DelegatedCounts;
 use super::histogram::Histogram;
 use super::objects::ObjectCounts;
 use super::{OfferStats, Snapshot, memory};
+use crate::delegate::Delegate;
 use crate::objects::Objects;
 
 /// The type of the text that [`render`] gives.
@@ -22,10 +24,13 @@ const STATES: [&str; 7] = ["starting", "ready", "busy", "draining", "falling-asl
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// The metrics, as one page of text.
-pub(crate) fn render(snapshot: Snapshot, objects: Arc<Objects>) -> String {
+pub(crate) fn render(snapshot: Snapshot, objects: Arc<Objects>, delegate: Option<Arc<Delegate>>) -> String {
     let mut registry = Registry::with_prefix("anyserve");
     registry.register_collector(Box::new(snapshot));
     registry.register_collector(Box::new(ObjectCounts(objects)));
+    if let Some(delegate) = delegate {
+        registry.register_collector(Box::new(DelegatedCounts(delegate)));
+    }
     let mut page = String::new();
     // Writing to a string does not fail.
     let _ = text::encode(&mut page, &registry);

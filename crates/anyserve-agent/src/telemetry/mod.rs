@@ -1,5 +1,6 @@
 //! What the agent counts, and how it tells.
 
+mod delegate;
 mod histogram;
 mod memory;
 mod metrics;

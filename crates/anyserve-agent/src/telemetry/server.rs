@@ -59,7 +59,11 @@ fn answer(dispatcher: &Dispatcher, request: &Request<Incoming>) -> Response<Stri
         (true, &Method::GET | &Method::HEAD) => (
             StatusCode::OK,
             CONTENT_TYPE,
-            super::render(dispatcher.snapshot(), Arc::clone(dispatcher.objects())),
+            super::render(
+                dispatcher.snapshot(),
+                Arc::clone(dispatcher.objects()),
+                dispatcher.delegate().cloned(),
+            ),
         ),
         (true, _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
         (false, _) => (StatusCode::NOT_FOUND, "text/plain", "the metrics are at /metrics\n".to_owned()),

@@ -252,6 +252,13 @@ impl Scheduler {
         self.requests.len()
     }
 
+    /// True if a pool can serve the query, whatever it answers by.
+    pub fn serves(&mut self, query: &Query) -> bool {
+        let mut has = |takes_stream| self.queues.has(query, takes_stream, &self.pools);
+        // All pools are looked at only for a query that is new.
+        has(false) || has(true) || self.lookup(query).next().is_some()
+    }
+
     /// The offers that `query` matches, each with whether a worker is ready for it.
     pub fn lookup(&self, query: &Query) -> impl Iterator<Item = (OfferId, bool)> {
         let open = self.pools.iter().enumerate().filter(|(_, pool)| !pool.closed);

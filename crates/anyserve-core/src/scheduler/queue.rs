@@ -211,6 +211,13 @@ impl Queues {
         }
     }
 
+    /// True if the query has a queue that a pool serves which is not closed.
+    pub(super) fn has(&mut self, query: &Query, takes_stream: bool, pools: &[Pool]) -> bool {
+        write_key(query, takes_stream, &mut self.key);
+        let found = self.by_key.get(self.key.as_slice()).and_then(|&slot| self.slots[slot].offers.first());
+        found.is_some_and(|first| !pools[first.pool.0].closed)
+    }
+
     /// The queue of a query, made if a pool can serve it.
     pub(super) fn find(&mut self, query: &Query, takes_stream: bool, pools: &mut [Pool]) -> Option<usize> {
         write_key(query, takes_stream, &mut self.key);

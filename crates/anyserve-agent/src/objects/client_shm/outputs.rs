@@ -67,7 +67,8 @@ pub(in super::super) fn is_for_shm(output: &InferRequestedOutputTensor) -> bool 
 }
 
 impl Targets {
-    fn is_empty(&self) -> bool {
+    /// True if it wants none there.
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
 
@@ -156,7 +157,7 @@ impl Objects {
     }
 
     /// Contents that stay as they are: a copy of those that a client's file is behind.
-    fn settled(&self, content: Bytes) -> Result<Bytes, ClientShmError> {
+    pub(in super::super) fn settled(&self, content: Bytes) -> Result<Bytes, ClientShmError> {
         let Some((known, offset)) = self.locate_large(&content) else {
             return Ok(content);
         };

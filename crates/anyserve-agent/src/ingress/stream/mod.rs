@@ -3,6 +3,9 @@
 //! The call has no task of its own: whoever sends the responses polls it, and it reads requests as it goes. So a client
 //! that takes no responses is not read from either, and dropping the call cancels what is left of it.
 
+mod elsewhere;
+mod turns;
+
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::pin::Pin;
@@ -16,7 +19,6 @@ use anyserve_proto::inference::{
     InferParameter, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
 };
 use anyserve_proto::tensor;
-use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 use tokio_util::sync::WaitForCancellationFutureOwned;
@@ -24,10 +26,14 @@ use tonic::codegen::tokio_stream::Stream;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
+use elsewhere::{Elsewhere, Passed};
+use turns::{Answer, Turns};
+
 use super::edge::over_limit;
 use super::reader::ReadError;
 use super::requests::Requests;
 use super::wanted;
+use crate::delegate::{Part, Route, onward};
 use crate::dispatch::{Dispatcher, Event, Hold, WINDOW_BYTES, WINDOW_RESPONSES, What, Wish};
 use crate::failure::Failure;
 use crate::objects::{Objects, Targets};
@@ -45,11 +51,6 @@ const LINGER: Duration = Duration::from_millis(200);
 /// What was taken of a stream is not kept from its worker for longer.
 const TELL_AFTER: Duration = Duration::from_millis(250);
 
-/// How many answers, and how many bytes of them, may wait for the turn of an earlier request before the client is no
-/// longer read from.
-const MOST_TURNS: usize = 256;
-const MOST_HELD: usize = 4 << 20;
-
 /// One call.
 pub(crate) struct StreamCall {
     dispatcher: Arc<Dispatcher>,
@@ -60,13 +61,13 @@ pub(crate) struct StreamCall {
     requests: Option<Requests>,
     sender: mpsc::UnboundedSender<Event>,
     events: mpsc::UnboundedReceiver<Event>,
-    open: HashMap<RequestId, Open>,
+    /// Those that other replicas serve; none before the first.
+    elsewhere: Option<Elsewhere>,
+    open: HashMap<Key, Open>,
     /// Requests that have one response each are answered in the order they came.
-    turns: VecDeque<Turn>,
-    /// The size of the answers in `turns`.
-    held: usize,
+    turns: Turns,
     /// What is to be sent next.
-    ready: VecDeque<Result<ModelStreamInferResponse, Status>>,
+    ready: VecDeque<Answer>,
     /// Comes true when the agent is to stop.
     stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     /// Set while the agent is to stop and nothing is open: how long the client may take to end the call, or to ask for
@@ -83,12 +84,20 @@ pub(crate) struct StreamCall {
 struct Brought {
     name: Name,
     wants_empty_final: bool,
-    checked: Result<(Wish, ModelInferRequest, Targets), Failure>,
+    checked: Result<(Checked, Targets), Failure>,
+}
+
+/// A request that is well formed.
+struct Checked {
+    wish: Wish,
+    infer: ModelInferRequest,
+    /// Where it goes if it is not served here.
+    route: Option<Route>,
 }
 
 /// A response whose contents are where its client wants them, or why they are not.
 struct Delivered {
-    request: RequestId,
+    request: Key,
     name: Name,
     /// It is its request's last.
     last: bool,
@@ -98,7 +107,7 @@ struct Delivered {
 /// A request of the call that has not ended.
 #[derive(Debug)]
 struct Open {
-    hold: Hold,
+    hold: Held,
     name: Name,
     wants_empty_final: bool,
     /// Where its outputs are to go.
@@ -108,20 +117,27 @@ struct Open {
     told: Instant,
 }
 
+/// A request of the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Here(RequestId),
+    /// By its number among those that were passed on.
+    Elsewhere(u64),
+}
+
+/// What cancels a request when it is dropped before its end.
+#[derive(Debug)]
+enum Held {
+    Here(Hold),
+    Elsewhere(Passed),
+}
+
 /// How the client knows a request.
 #[derive(Clone, Debug)]
 struct Name {
     id: String,
     model: String,
     version: String,
-}
-
-/// A request whose answer keeps its turn.
-#[derive(Debug)]
-struct Turn {
-    /// None if it was refused.
-    request: Option<RequestId>,
-    answer: Option<Result<ModelStreamInferResponse, Status>>,
 }
 
 impl StreamCall {
@@ -137,9 +153,9 @@ impl StreamCall {
             requests: Some(requests),
             sender,
             events,
+            elsewhere: None,
             open: HashMap::new(),
-            turns: VecDeque::new(),
-            held: 0,
+            turns: Turns::default(),
             ready: VecDeque::new(),
             stopping: Box::pin(stopping),
             lingering: None,
@@ -155,53 +171,82 @@ impl StreamCall {
         let name = Name::of(&infer);
         let wants_empty_final = is_true(infer.parameters.get(WANTS_EMPTY_FINAL));
         match self.check(infer) {
-            Ok((wish, mut infer)) if Objects::has_references(&infer) => {
-                let dispatcher = Arc::clone(&self.dispatcher);
-                self.bringing = Some(Box::pin(async move {
-                    let resolved = dispatcher.objects().resolve(&mut infer, wish.deadline).await;
-                    let checked = match resolved {
-                        Ok(targets) => Ok((wish, infer, targets)),
-                        Err(error) => Err(dispatcher.reject(error.into())),
-                    };
-                    Brought { name, wants_empty_final, checked }
-                }));
+            Ok(checked) if Objects::has_references(&checked.infer) => {
+                self.bringing =
+                    Some(Box::pin(bring(Arc::clone(&self.dispatcher), name, wants_empty_final, checked)));
             }
             checked => {
-                let checked = checked.map(|(wish, infer)| (wish, infer, Targets::default()));
+                let checked = checked.map(|checked| (checked, Targets::default()));
                 self.go_on(Brought { name, wants_empty_final, checked });
             }
         }
     }
 
-    /// The request is complete: it is queued, or refused.
+    /// The request is complete: it is queued, passed on, or refused.
     fn go_on(&mut self, Brought { name, wants_empty_final, checked }: Brought) {
-        let submitted = checked.and_then(|(wish, infer, targets)| {
-            let submitted = self.dispatcher.submit_to_stream(&wish, infer, self.sender.clone())?;
-            Ok((submitted, targets))
-        });
-        match submitted {
+        let begun = checked.and_then(|(checked, targets)| Ok((self.submit(checked)?, targets)));
+        match begun {
             Ok(((request, hold, may_stream), targets)) => {
                 let (taken, told) = ((0, 0), Instant::now());
                 self.open.insert(request, Open { hold, name, wants_empty_final, targets, taken, told });
                 if !may_stream {
-                    self.turns.push_back(Turn { request: Some(request), answer: None });
+                    self.turns.wait(request);
                 }
             }
             Err(failure) => {
                 let answer = self.error(name, failure);
-                self.held += size_of_answer(&answer);
-                self.turns.push_back(Turn { request: None, answer: Some(answer) });
+                self.turns.refuse(answer);
                 self.take_turns();
             }
         }
     }
 
-    fn check(&self, mut infer: ModelInferRequest) -> Result<(Wish, ModelInferRequest), Failure> {
+    /// Queues a request, or passes it on; also returns whether it may have many responses, as far as that is known.
+    fn submit(&mut self, Checked { wish, infer, route }: Checked) -> Result<(Key, Held, bool), Failure> {
+        let delegate = self.dispatcher.delegate();
+        if let Some((route, delegate)) = route.zip(delegate) {
+            let headers = onward(self.metadata.as_ref());
+            let elsewhere = self.elsewhere.get_or_insert_with(Elsewhere::new);
+            let (request, passed) = elsewhere.begin(delegate, (route, &wish), headers, infer)?;
+            return Ok((request, Held::Elsewhere(passed), false));
+        }
+        let (request, hold, may_stream) =
+            self.dispatcher.submit_to_stream(&wish, infer, self.sender.clone())?;
+        Ok((Key::Here(request), Held::Here(hold), may_stream))
+    }
+
+    fn check(&self, mut infer: ModelInferRequest) -> Result<Checked, Failure> {
         let wish = tensor::normalize(&mut infer)
             .map_err(Failure::from)
             .and_then(|()| wanted::wish(&self.metadata, &infer, self.arrival, Instant::now()))
             .map_err(|failure| self.dispatcher.reject(failure))?;
-        Ok((wish, infer))
+        let route = self.dispatcher.route(&wish.wanted, self.metadata.as_ref())?;
+        Ok(Checked { wish, infer, route })
+    }
+
+    /// Something came for a request that another replica has.
+    fn handle_part(&mut self, request: Key, part: Part) {
+        match part {
+            Part::Response(ModelStreamInferResponse { infer_response: Some(response), error_message })
+                if error_message.is_empty() =>
+            {
+                let last = is_true(response.parameters.get(FINAL));
+                if !last {
+                    // It has many, so it keeps none waiting.
+                    self.turns.leave(request);
+                    self.take_turns();
+                }
+                self.respond(request, response, last);
+            }
+            // No replica sends that on a call whose first error ends it.
+            Part::Response(message) => self.ready.push_back(Ok(message)),
+            Part::End(Ok(())) => {
+                self.close(request);
+                self.turns.leave(request);
+                self.take_turns();
+            }
+            Part::End(Err(failure)) => self.failed(request, failure),
+        }
     }
 
     /// Something came for one of the requests.
@@ -209,27 +254,29 @@ impl StreamCall {
         match event.what {
             What::More(response, bytes) => {
                 self.note_taken(event.request, bytes);
-                self.respond(event.request, response, false);
+                self.respond(Key::Here(event.request), response, false);
             }
-            What::Only(response) => self.respond(event.request, response, true),
+            What::Only(response) => self.respond(Key::Here(event.request), response, true),
             What::End => {
-                if let Some(open) = self.close(event.request)
+                if let Some(open) = self.close(Key::Here(event.request))
                     && open.wants_empty_final
                 {
                     self.ready.push_back(Ok(answer(open.name.into_response(), true)));
                 }
             }
-            What::Failed(failure) => {
-                if let Some(open) = self.close(event.request) {
-                    let error = self.error(open.name, failure);
-                    self.answer_in_turn(event.request, error);
-                }
-            }
+            What::Failed(failure) => self.failed(Key::Here(event.request), failure),
+        }
+    }
+
+    fn failed(&mut self, request: Key, failure: Failure) {
+        if let Some(open) = self.close(request) {
+            let error = self.error(open.name, failure);
+            self.answer_in_turn(request, error);
         }
     }
 
     /// Sends a response, once its contents are where the client wants them.
-    fn respond(&mut self, request: RequestId, response: ModelInferResponse, last: bool) {
+    fn respond(&mut self, request: Key, response: ModelInferResponse, last: bool) {
         // One of which an earlier response could not be delivered has ended.
         let Some(open) = self.open.get(&request) else {
             return;
@@ -264,7 +311,7 @@ impl StreamCall {
     }
 
     /// Sends an answer, the last one of its request in turn.
-    fn send(&mut self, request: RequestId, answer: Result<ModelStreamInferResponse, Status>, last: bool) {
+    fn send(&mut self, request: Key, answer: Answer, last: bool) {
         if last {
             self.answer_in_turn(request, answer);
         } else {
@@ -274,7 +321,7 @@ impl StreamCall {
 
     /// Lets the worker go on, once the connection has taken a quarter of what it may be ahead.
     fn note_taken(&mut self, request: RequestId, bytes: u64) {
-        let Some(open) = self.open.get_mut(&request) else {
+        let Some(open) = self.open.get_mut(&Key::Here(request)) else {
             return;
         };
         open.taken.0 += 1;
@@ -289,38 +336,26 @@ impl StreamCall {
     }
 
     /// Sends the answer at once, or, if the request has its turn, when those before it were answered.
-    fn answer_in_turn(&mut self, request: RequestId, answer: Result<ModelStreamInferResponse, Status>) {
-        match self.turns.iter_mut().find(|turn| turn.request == Some(request)) {
-            None => self.ready.push_back(answer),
-            Some(turn) => {
-                self.held += size_of_answer(&answer);
-                turn.answer = Some(answer);
-                self.take_turns();
-            }
-        }
+    fn answer_in_turn(&mut self, request: Key, answer: Answer) {
+        self.ready.extend(self.turns.answer(request, answer));
+        self.take_turns();
     }
 
     fn take_turns(&mut self) {
-        while self.turns.front().is_some_and(|turn| turn.answer.is_some()) {
-            let answer = self.turns.pop_front().and_then(|turn| turn.answer);
-            self.held -= answer.as_ref().map_or(0, size_of_answer);
-            self.ready.extend(answer);
-        }
-    }
-
-    /// True while another request may be read: not behind answers that wait for their turn, which nothing else bounds.
-    fn may_read(&self) -> bool {
-        self.turns.len() < MOST_TURNS && self.held < MOST_HELD
+        self.ready.extend(std::iter::from_fn(|| self.turns.pop()));
     }
 
     /// The request has ended.
-    fn close(&mut self, request: RequestId) -> Option<Open> {
+    fn close(&mut self, request: Key) -> Option<Open> {
         let mut open = self.open.remove(&request)?;
-        open.hold.ended();
+        match &mut open.hold {
+            Held::Here(hold) => hold.ended(),
+            Held::Elsewhere(passed) => passed.ended(),
+        }
         Some(open)
     }
 
-    fn error(&self, name: Name, failure: Failure) -> Result<ModelStreamInferResponse, Status> {
+    fn error(&self, name: Name, failure: Failure) -> Answer {
         if self.errors_end_it {
             return Err(failure.into());
         }
@@ -335,7 +370,7 @@ impl StreamCall {
     }
 
     /// What to send next, if it is there.
-    fn next_ready(&mut self) -> Option<Result<ModelStreamInferResponse, Status>> {
+    fn next_ready(&mut self) -> Option<Answer> {
         let next = self.ready.pop_front()?;
         if next.is_err() {
             self.end();
@@ -351,6 +386,7 @@ impl StreamCall {
         self.delivering = None;
         self.ready.clear();
         self.open.clear();
+        self.elsewhere = None;
     }
 }
 
@@ -382,6 +418,12 @@ impl Stream for StreamCall {
                 call.handle(event);
                 continue;
             }
+            if let Some(elsewhere) = &mut call.elsewhere
+                && let Poll::Ready((request, part)) = elsewhere.poll(context)
+            {
+                call.handle_part(request, part);
+                continue;
+            }
             if let Some(bringing) = &mut call.bringing {
                 let brought = ready!(bringing.as_mut().poll(context));
                 call.bringing = None;
@@ -391,7 +433,7 @@ impl Stream for StreamCall {
             if call.open.is_empty() && call.requests.is_none() {
                 return Poll::Ready(None);
             }
-            if !call.may_read() {
+            if !call.turns.may_grow() {
                 return Poll::Pending;
             }
             let Some(requests) = &mut call.requests else {
@@ -458,8 +500,23 @@ fn answer(mut response: ModelInferResponse, last: bool) -> ModelStreamInferRespo
     ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
 }
 
-fn size_of_answer(answer: &Result<ModelStreamInferResponse, Status>) -> usize {
-    answer.as_ref().map_or(0, Message::encoded_len)
+/// Brings what a request refers to.
+async fn bring(
+    dispatcher: Arc<Dispatcher>,
+    name: Name,
+    wants_empty_final: bool,
+    mut checked: Checked,
+) -> Brought {
+    let (objects, infer) = (dispatcher.objects(), &mut checked.infer);
+    let resolved = match checked.route {
+        Some(_) => objects.resolve_for_another(infer).await,
+        None => objects.resolve(infer, checked.wish.deadline).await,
+    };
+    let checked = match resolved {
+        Ok(targets) => Ok((checked, targets)),
+        Err(error) => Err(dispatcher.reject(error.into())),
+    };
+    Brought { name, wants_empty_final, checked }
 }
 
 fn is_true(parameter: Option<&InferParameter>) -> bool {
