@@ -437,8 +437,9 @@ class Registry:
     def put(self, replica: dict[str, Any], lease: float) -> Awaitable[None]:
         """Registers a replica for ``lease`` seconds, renews it, or changes it.
 
-        ``replica`` has ``replica_id``, ``endpoint`` (HOST:PORT), ``capabilities`` (a list of dicts) and
-        ``incarnation``: an int that is larger for a process that started later, by default the time in microseconds.
+        ``replica`` has ``replica_id``, ``endpoint`` (HOST:PORT), ``capabilities`` (a list of dicts),
+        ``incarnation``: an int that is larger for a process that started later, by default the time in microseconds,
+        and ``idempotent``: those of its capabilities that do no harm if a request runs twice, by default none.
 
         Raises:
             ValueError: It is no replica; the message names what is wrong.

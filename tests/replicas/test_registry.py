@@ -38,6 +38,12 @@ async def test_what_was_put_is_there_at_once(registry: Registry) -> None:
     assert registry.snapshot() == (3, [])
 
 
+async def test_what_is_idempotent_is_known(registry: Registry) -> None:
+    safe = {**replica("a", 1, {"type": "add"}, {"type": "echo"}), "idempotent": [{"type": "echo"}]}
+    await registry.put(safe, LONG)
+    assert registry.replicas() == [safe]
+
+
 async def test_routes_take_turns_and_leave_out_whom_they_are_told_to(registry: Registry) -> None:
     for name in "abc":
         await registry.put(replica(name, 1, {"Type": "echo", "n": 1.0}), LONG)

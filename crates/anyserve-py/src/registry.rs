@@ -1,8 +1,10 @@
 //! `Registry`: who offers what, for the API server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use anyserve::core::Capability;
 use anyserve::core::replicas::{Change, Replica, ReplicaId};
 use anyserve::registry::{Changes, Follower, Registry, RegistryError, incarnation, open};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -141,14 +143,19 @@ fn to_replica(py: Python<'_>, dict: &Bound<'_, PyDict>) -> PyResult<Replica> {
         Some(value) => value.extract().map_err(|_| wrong("incarnation", "an int from 0 to 2**64 - 1"))?,
         None => incarnation(),
     };
-    let capabilities = member("capabilities")?;
-    let capabilities: Vec<Bound<'_, PyDict>> =
-        capabilities.extract().map_err(|_| wrong("capabilities", "a list of dicts"))?;
-    let capabilities =
-        capabilities.iter().map(|pairs| to_capability(py, pairs)).collect::<PyResult<Vec<_>>>();
-    let capabilities = capabilities.map_err(|error| as_value_error(py, error))?;
-    Replica::new(to_id(&id)?, &endpoint, incarnation, capabilities)
-        .map_err(|error| PyValueError::new_err(error.to_string()))
+    let listed = |name: &str, value: Bound<'_, PyAny>| {
+        let listed: Vec<Bound<'_, PyDict>> = value.extract().map_err(|_| wrong(name, "a list of dicts"))?;
+        let capabilities: PyResult<Vec<_>> = listed.iter().map(|pairs| to_capability(py, pairs)).collect();
+        capabilities.map_err(|error| as_value_error(py, error))
+    };
+    let capabilities = listed("capabilities", member("capabilities")?)?;
+    let idempotent = match dict.get_item("idempotent")?.filter(|value| !value.is_none()) {
+        Some(value) => listed("idempotent", value)?,
+        None => Vec::new(),
+    };
+    let replica = Replica::new(to_id(&id)?, &endpoint, incarnation, capabilities);
+    let replica = replica.map_err(|error| PyValueError::new_err(error.to_string()))?;
+    Ok(replica.with_idempotent(idempotent))
 }
 
 /// Whatever is wrong with a replica is a `ValueError`, the type of a value in it as well.
@@ -172,15 +179,17 @@ fn to_route<'py>(py: Python<'py>, replica: &Replica) -> PyResult<Bound<'py, PyDi
 }
 
 fn to_dict<'py>(py: Python<'py>, replica: &Replica) -> PyResult<Bound<'py, PyDict>> {
-    let capabilities = PyList::empty(py);
-    for capability in replica.capabilities() {
-        capabilities.append(capability.pairs())?;
-    }
+    let listed = |capabilities: &BTreeSet<Capability>| {
+        PyList::new(py, capabilities.iter().map(Capability::pairs).collect::<Vec<_>>())
+    };
     let dict = PyDict::new(py);
     dict.set_item("replica_id", replica.id().as_str())?;
     dict.set_item("endpoint", replica.endpoint())?;
     dict.set_item("incarnation", replica.incarnation())?;
-    dict.set_item("capabilities", capabilities)?;
+    dict.set_item("capabilities", listed(replica.capabilities())?)?;
+    if !replica.idempotent().is_empty() {
+        dict.set_item("idempotent", listed(replica.idempotent())?)?;
+    }
     Ok(dict)
 }
 

@@ -2,10 +2,10 @@
 //!
 //! ```json
 //! {"replica_id": "a", "endpoint": "10.0.0.1:8000", "incarnation": 1764000000000000,
-//!  "capabilities": [{"type": "chat", "model": "llama-70b"}]}
+//!  "capabilities": [{"type": "chat", "model": "llama-70b"}], "idempotent": [{"type": "chat", "model": "llama-70b"}]}
 //! ```
 //!
-//! Values of capabilities may be strings, numbers or booleans; they are written in canonical form, as strings. Members
+//! `idempotent` has those of the capabilities that do no harm if a request runs twice; without it, none does. Values of capabilities may be strings, numbers or booleans; they are written in canonical form, as strings. Members
 //! that are not known are passed over.
 
 use std::collections::BTreeMap;
@@ -39,6 +39,8 @@ struct Written<'a> {
     endpoint: &'a str,
     incarnation: u64,
     capabilities: Vec<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    idempotent: Vec<&'a BTreeMap<String, String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lease_seconds: Option<f64>,
 }
@@ -49,6 +51,8 @@ struct Read {
     endpoint: String,
     incarnation: u64,
     capabilities: Vec<BTreeMap<String, ReadValue>>,
+    #[serde(default)]
+    idempotent: Vec<BTreeMap<String, ReadValue>>,
 }
 
 struct ReadValue(Value);
@@ -69,12 +73,16 @@ pub fn decode(text: &[u8]) -> Result<Replica, JsonError> {
         return Err(JsonError::TooLarge(text.len()));
     }
     let read: Read = serde_json::from_slice(text)?;
-    let capabilities = read.capabilities.into_iter().map(capability).collect::<Result<Vec<_>, _>>()?;
-    Ok(Replica::new(ReplicaId::new(&read.replica_id)?, &read.endpoint, read.incarnation, capabilities)?)
+    let id = ReplicaId::new(&read.replica_id)?;
+    let replica = Replica::new(id, &read.endpoint, read.incarnation, to_capabilities(read.capabilities)?)?;
+    Ok(replica.with_idempotent(to_capabilities(read.idempotent)?))
 }
 
-fn capability(pairs: BTreeMap<String, ReadValue>) -> Result<Capability, CapabilityError> {
-    Capability::new(pairs.into_iter().map(|(key, value)| (key, value.0)))
+fn to_capabilities(listed: Vec<BTreeMap<String, ReadValue>>) -> Result<Vec<Capability>, CapabilityError> {
+    let one = |pairs: BTreeMap<_, ReadValue>| {
+        Capability::new(pairs.into_iter().map(|(key, value): (String, _)| (key, value.0)))
+    };
+    listed.into_iter().map(one).collect()
 }
 
 fn write(replica: &Replica, lease_seconds: Option<f64>) -> String {
@@ -83,6 +91,7 @@ fn write(replica: &Replica, lease_seconds: Option<f64>) -> String {
         endpoint: replica.endpoint(),
         incarnation: replica.incarnation(),
         capabilities: replica.capabilities().iter().map(Capability::pairs).collect(),
+        idempotent: replica.idempotent().iter().map(Capability::pairs).collect(),
         lease_seconds,
     };
     serde_json::to_string(&written).expect("strings and numbers can be written")
@@ -142,6 +151,8 @@ mod tests {
         let expected = r#"{"replica_id":"a","endpoint":"10.0.0.1:8000","incarnation":7,"capabilities":[{"n":"0.5","type":"chat"}]}"#;
         assert_eq!(text, expected);
         assert_eq!(decode(text.as_bytes()).unwrap(), replica);
+        let safe = replica.clone().with_idempotent(replica.capabilities().clone());
+        assert_eq!(decode(encode(&safe).as_bytes()).unwrap(), safe);
         assert_eq!(decode(encode_with_lease(&replica, 15.0).as_bytes()).unwrap(), replica);
     }
 

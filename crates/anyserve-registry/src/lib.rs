@@ -22,6 +22,6 @@ pub use error::RegistryError;
 pub use follower::{Follower, follow};
 pub use memory::{MAX_REPLICAS, MemoryRegistry};
 pub use open::open;
-pub use registrar::{Ended, Registrar};
+pub use registrar::{Registrar, Superseded};
 pub use registry::{Registry, incarnation};
 pub use shared::{Changes, Reading, SharedDirectory, Status};

@@ -6,7 +6,6 @@ use std::time::Duration;
 use anyserve_core::Capability;
 use anyserve_core::replicas::{Replica, ReplicaError, ReplicaId};
 use tokio::sync::{Notify, watch};
-use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::error::RegistryError;
@@ -33,18 +32,13 @@ pub struct Registrar {
     renew: Notify,
 }
 
-/// Why a replica is not registered any more.
+/// A replica that started later has the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// It was told to stop; the registry knows, or will when the lease ends.
-    Stopped,
-    /// A replica that started later has the id.
-    Superseded {
-        /// The id that both have.
-        id: ReplicaId,
-        /// Where the later one is.
-        by: String,
-    },
+pub struct Superseded {
+    /// The id that both have.
+    pub id: ReplicaId,
+    /// Where the later one is, as far as that is known.
+    pub by: String,
 }
 
 impl Registrar {
@@ -54,9 +48,14 @@ impl Registrar {
         Self { registry, bare, lease, wanted, registered, renew: Notify::new() }
     }
 
-    /// Says what the replica takes requests for; it is registered from the first time on, and changed at once.
-    pub fn offer(&self, capabilities: impl IntoIterator<Item = Capability>) -> Result<(), ReplicaError> {
-        let replica = Arc::new(self.bare.offering(capabilities)?);
+    /// Says what the replica takes requests for, and which of that is idempotent; it is registered from the first time
+    /// on, and changed at once.
+    pub fn offer(
+        &self,
+        capabilities: impl IntoIterator<Item = Capability>,
+        idempotent: impl IntoIterator<Item = Capability>,
+    ) -> Result<(), ReplicaError> {
+        let replica = Arc::new(self.bare.offering(capabilities)?.with_idempotent(idempotent));
         self.wanted.send_if_modified(|wanted| {
             let is_news = wanted.as_ref() != Some(&replica);
             *wanted = Some(replica);
@@ -82,21 +81,30 @@ impl Registrar {
         let _ = self.registered.subscribe().wait_for(|registered| *registered == wanted).await;
     }
 
-    /// Keeps the replica registered until `stop`, and takes it out then; or until a later one has its id.
-    pub async fn run(&self, stop: &CancellationToken) -> Ended {
-        let superseded = stop.run_until_cancelled(self.keep()).await;
+    /// Registers, renews and changes the replica for as long as this is polled, or until a later one has its id.
+    pub async fn run(&self) -> Superseded {
+        let superseded = self.keep().await;
         self.registered.send_replace(None);
-        if let Some(ended) = superseded {
-            return ended;
-        }
-        if self.wanted.borrow().is_some() {
-            self.take_out().await;
-        }
-        Ended::Stopped
+        superseded
     }
 
-    /// Registers and renews, until a later replica has the id.
-    async fn keep(&self) -> Ended {
+    /// Takes the replica out, once [`Self::run`] is not polled any more. If the registry does not answer soon, the end of
+    /// the lease has to tell it.
+    pub async fn leave(&self) {
+        self.registered.send_replace(None);
+        if self.wanted.borrow().is_none() {
+            return;
+        }
+        let removal = self.registry.remove(self.bare.id(), Some(self.bare.incarnation()));
+        let unheard = match tokio::time::timeout(REMOVAL, removal).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("the registry {} does not answer", self.registry),
+        };
+        tracing::warn!("{unheard}; replica {} is there until its lease ends", self.bare.id());
+    }
+
+    async fn keep(&self) -> Superseded {
         let mut wanted = self.wanted.subscribe();
         let mut backoff = Backoff::default();
         let mut is_told = false;
@@ -113,7 +121,7 @@ impl Registrar {
                     self.note_registered(replica, &mut is_told);
                     self.lease / RENEWALS
                 }
-                Err(RegistryError::Superseded { id, by }) => return Ended::Superseded { id, by },
+                Err(RegistryError::Superseded { id, by }) => return Superseded { id, by },
                 Err(error) => {
                     self.note_lost(&error, &mut is_told);
                     backoff.next().min(self.lease / RENEWALS)
@@ -142,18 +150,6 @@ impl Registrar {
         self.registered.send_if_modified(|registered| registered.take().is_some());
         if !std::mem::replace(is_told, true) {
             tracing::warn!("replica {} cannot be registered: {error}; tries go on", self.bare.id());
-        }
-    }
-
-    async fn take_out(&self) {
-        let removal = self.registry.remove(self.bare.id(), Some(self.bare.incarnation()));
-        match tokio::time::timeout(REMOVAL, removal).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!("{error}; the replica goes when its lease ends"),
-            Err(_) => tracing::warn!(
-                "the registry {} does not answer; the replica goes when its lease ends",
-                self.registry
-            ),
         }
     }
 }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyserve_registry::{Ended, Follower, Registrar, RegistryError};
+use anyserve_registry::{Follower, Registrar, RegistryError, Superseded};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::support::{Backend, LONG, becomes, capability, id, replica, text};
 
@@ -183,51 +182,48 @@ pub(crate) async fn hundreds_at_once(backend: &impl Backend) {
 pub(crate) async fn a_registrar_keeps_its_replica_up_to_date(backend: &impl Backend) {
     let follower = Follower::start(backend.elsewhere());
     let registrar = Registrar::new(backend.registry(), replica("a", 1, &[]), LEASE);
-    let stop = CancellationToken::new();
     let steps = async {
         follower.directory().loaded().await;
         // Nothing was offered yet.
         assert_eq!(*registrar.registered().borrow(), None);
-        registrar.offer([capability("echo")]).unwrap();
+        registrar.offer([capability("echo")], []).unwrap();
         registrar.settled().await;
         becomes(follower.directory(), "a.1{echo}").await;
         tokio::time::sleep(2 * LEASE).await;
         assert_eq!(text(follower.directory()), "a.1{echo}");
         // A change does not wait for the renewal.
-        registrar.offer([]).unwrap();
+        registrar.offer([], []).unwrap();
         becomes(follower.directory(), "a.1{}").await;
         // Somebody took it out: the next renewal brings it back.
         backend.elsewhere().remove(&id("a"), None).await.unwrap();
         becomes(follower.directory(), "").await;
         becomes(follower.directory(), "a.1{}").await;
-        stop.cancel();
     };
-    let (ended, ()) = tokio::join!(registrar.run(&stop), steps);
-    assert_eq!(ended, Ended::Stopped);
+    tokio::select! {
+        superseded = registrar.run() => panic!("{superseded:?}"),
+        () = steps => {}
+    }
+    registrar.leave().await;
     becomes(follower.directory(), "").await;
 }
 
 pub(crate) async fn a_registrar_that_is_superseded_says_so_and_stops(backend: &impl Backend) {
     let follower = Follower::start(backend.elsewhere());
-    let stop = CancellationToken::new();
     let earlier = Registrar::new(backend.registry(), replica("a", 1, &[]), LEASE);
     let later = Registrar::new(backend.elsewhere(), replica("a", 2, &[]), LEASE);
-    earlier.offer([capability("echo")]).unwrap();
-    later.offer([capability("chat")]).unwrap();
-    let steps = async {
-        earlier.settled().await;
-        let ended = tokio::select! {
-            _ = later.run(&stop) => panic!("the later one ended"),
-            ended = earlier.run(&stop) => ended,
-        };
-        assert!(matches!(&ended, Ended::Superseded { id, .. } if id.as_str() == "a"), "{ended:?}");
-        becomes(follower.directory(), "a.2{chat}").await;
-    };
+    earlier.offer([capability("echo")], []).unwrap();
+    later.offer([capability("chat")], []).unwrap();
     tokio::select! {
-        _ = earlier.run(&stop) => panic!("nobody else has the id yet"),
+        superseded = earlier.run() => panic!("{superseded:?}"),
         () = earlier.settled() => {}
     }
-    steps.await;
+    let Superseded { id, by } = tokio::select! {
+        superseded = later.run() => panic!("{superseded:?}"),
+        superseded = earlier.run() => superseded,
+    };
+    assert!(id.as_str() == "a" && by.contains("a:80"), "{id} {by}");
+    earlier.leave().await;
+    becomes(follower.directory(), "a.2{chat}").await;
 }
 
 pub(crate) async fn whatever_is_legal_comes_back_as_it_was(backend: &impl Backend) {
