@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::ingress::{Edge, Server};
 use crate::listen::listen;
 use crate::objects::{CONNECTIONS, Objects, Spill, Tcp, TransferServer};
+use crate::replicas::Replicas;
 use crate::telemetry::MetricsServer;
 
 /// How long the last responses may take to leave after the last request ended.
@@ -32,6 +33,7 @@ pub struct Agent {
     admin: Option<AdminServer>,
     transfer: (TransferServer, SocketAddr),
     spill: Option<Spill>,
+    replicas: Option<Arc<Replicas>>,
 }
 
 /// What an agent serves, once all its workers are ready.
@@ -74,7 +76,9 @@ impl Agent {
         let admin = admin.map(|folder| AdminServer::bind(folder, address.port())).transpose()?;
         let transfer = TransferServer::bind(config.object_address).await?;
         let spill = config.object_spill.as_ref().map(open_spill).transpose()?;
-        Ok(Self { config, address, listener, metrics, admin, transfer, spill })
+        let replicas = config.replica.as_ref().map(|replica| Replicas::new(replica, address)).transpose()?;
+        let replicas = replicas.map(Arc::new);
+        Ok(Self { config, address, listener, metrics, admin, transfer, spill, replicas })
     }
 
     /// Where it listens.
@@ -86,14 +90,14 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener, metrics, admin, transfer, spill } = self;
+        let Self { config, address, listener, metrics, admin, transfer, spill, replicas } = self;
         let (transfer, transfer_address) = transfer;
         let (size, transport) = (config.object_store_size, Tcp::new(CONNECTIONS, config.object_checksum));
         let objects = Objects::new(size, spill, Box::new(transport), config.allow_client_shm);
         let objects = objects.map_err(|source| Error::ObjectStore { size, source })?;
         objects.set_address(advertised(config.object_host.as_deref(), transfer_address));
         let stop_transfer = CancellationToken::new();
-        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::clone(&objects), None));
+        let dispatcher = Arc::new(Dispatcher::new(&config, Arc::clone(&objects), replicas.clone()));
         let health = Health::new();
         let metrics_address = metrics.as_ref().map(|&(_, address)| address);
         let metrics = metrics.map(|(listener, _)| MetricsServer::new(listener, Arc::clone(&dispatcher)));
@@ -113,10 +117,17 @@ impl Agent {
             }
             // Whoever hears that the agent is ready finds it so.
             health.tell(&dispatcher).await;
+            if let Some(replicas) = &replicas {
+                replicas.announce();
+            }
             let (capabilities, pools) = (dispatcher.capabilities(), dispatcher.pool_names());
             let workers = dispatcher.ready_workers();
             on_ready(Served { address, metrics: metrics_address, workers, pools, capabilities });
             shutdown.drain.cancelled().await;
+            if let Some(replicas) = &replicas {
+                // Others send no more before anything is refused.
+                replicas.withdraw().await;
+            }
             drain(&dispatcher, config.drain_timeout).await;
             Ok(())
         };
@@ -133,7 +144,11 @@ impl Agent {
             () = serve_operators(admin.as_ref(), operators) => Ok(()),
             () = health.follow(&dispatcher) => Ok(()),
             () = dispatcher.follow_fleet() => Ok(()),
+            () = run_replicas(replicas.as_deref(), &dispatcher) => Ok(()),
         };
+        if let Some(replicas) = &replicas {
+            replicas.leave().await;
+        }
         // Another agent may have the port from now on.
         drop(admin);
         dispatcher.drain();
@@ -166,6 +181,14 @@ fn advertised(host: Option<&str>, address: SocketAddr) -> String {
             format!("{}:{}", machine.nodename().to_string_lossy(), address.port())
         }
         None => address.to_string(),
+    }
+}
+
+/// Takes part in the fleet, if there is one, for as long as it is polled.
+async fn run_replicas(replicas: Option<&Replicas>, dispatcher: &Dispatcher) {
+    match replicas {
+        Some(replicas) => replicas.run(dispatcher).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyserve_core::Capability;
+use anyserve_core::replicas::ReplicaId;
 use anyserve_proto::worker::PoolOptions;
+use anyserve_registry::Registry;
 use tokio::sync::Notify;
 
 /// The settings of an agent.
@@ -50,6 +52,8 @@ pub struct AgentConfig {
     pub memory_folder: Option<PathBuf>,
     /// Whether clients may load and unload by KServe's repository calls.
     pub model_control: bool,
+    /// How it takes part in a fleet; none for an agent by itself.
+    pub replica: Option<ReplicaConfig>,
     /// How long a worker may take until it is ready, unless its pool says.
     pub start_timeout: Duration,
     /// How long requests may go on after the agent was told to stop.
@@ -71,6 +75,27 @@ impl ObjectSpill {
     /// A file of 10 GiB.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self { folder: folder.into(), size: 10 << 30 }
+    }
+}
+
+/// How an agent takes part in a fleet.
+#[derive(Clone, Debug)]
+pub struct ReplicaConfig {
+    /// Where it registers, and hears of the others.
+    pub registry: Arc<dyn Registry>,
+    /// What it is called; by default by the machine's name and its port.
+    pub id: Option<ReplicaId>,
+    /// `HOST` or `HOST:PORT` by which others reach it; by default where it listens, or the machine's name if it listens
+    /// everywhere.
+    pub advertise: Option<String>,
+    /// How long it is registered after the registry last heard of it.
+    pub lease: Duration,
+}
+
+impl ReplicaConfig {
+    /// The usual settings.
+    pub fn new(registry: Arc<dyn Registry>) -> Self {
+        Self { registry, id: None, advertise: None, lease: Duration::from_secs(15) }
     }
 }
 
@@ -174,6 +199,7 @@ impl AgentConfig {
             admin_folder: None,
             memory_folder: None,
             model_control: true,
+            replica: None,
             start_timeout: Duration::from_secs(600),
             drain_timeout: Duration::from_secs(30),
             debug: false,

@@ -28,6 +28,17 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The address by which others should reach the agent leads nowhere.
+    #[error(
+        "cannot advertise {0}: it leads nowhere from another machine; name this one (--advertise HOST:PORT)"
+    )]
+    Advertise(String),
+    /// The agent cannot be registered under such a name or address.
+    #[error("cannot register: {source} (--replica-id, --advertise)")]
+    Replica {
+        /// What is wrong.
+        source: anyserve_core::replicas::ReplicaError,
+    },
     /// There is no memory for the tensors.
     #[error("cannot make an object store of {size} bytes: {source} (--object-store-size)")]
     ObjectStore {

@@ -19,10 +19,13 @@ mod health;
 mod ingress;
 mod listen;
 mod objects;
+mod replicas;
 mod telemetry;
 mod worker;
 
 pub use agent::{Agent, Served, Shutdown};
-pub use config::{AgentConfig, FleetConfig, Learn, Metrics, ObjectSpill, PoolConfig, Reload, WorkerCommand};
+pub use config::{
+    AgentConfig, FleetConfig, Learn, Metrics, ObjectSpill, PoolConfig, Reload, ReplicaConfig, WorkerCommand,
+};
 pub use error::Error;
 pub use worker::WorkerExit;

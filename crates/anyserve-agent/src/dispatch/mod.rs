@@ -7,6 +7,7 @@ mod answers;
 mod hello;
 mod link;
 mod member;
+mod offered;
 mod operate;
 mod pending;
 mod pools;
@@ -35,6 +36,7 @@ use crate::config::AgentConfig;
 use crate::delegate::{Delegate, Route};
 use crate::failure::Failure;
 use crate::objects::{Objects, PlacementError};
+use crate::replicas::Replicas;
 use crate::worker::WorkerExit;
 pub(crate) use hello::{Declaration, Described, HelloError, check_version};
 pub(crate) use link::Link;
@@ -100,7 +102,7 @@ pub(crate) struct Gone {
 pub(crate) struct Dispatcher {
     state: Mutex<State>,
     objects: Arc<Objects>,
-    delegate: Option<Arc<Delegate>>,
+    replicas: Option<Arc<Replicas>>,
     /// Time zero of the scheduler.
     epoch: Instant,
     /// Wakes the ticker.
@@ -120,11 +122,11 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &AgentConfig, objects: Arc<Objects>, delegate: Option<Arc<Delegate>>) -> Self {
+    pub(crate) fn new(config: &AgentConfig, objects: Arc<Objects>, replicas: Option<Arc<Replicas>>) -> Self {
         Self {
             state: Mutex::new(State::new(config)),
             objects,
-            delegate,
+            replicas,
             epoch: Instant::now(),
             tick: Notify::new(),
             decide: Notify::new(),
@@ -141,6 +143,11 @@ impl Dispatcher {
     /// What requests refer to.
     pub(crate) fn objects(&self) -> &Arc<Objects> {
         &self.objects
+    }
+
+    /// The fleet, of an agent that is one of many.
+    pub(crate) fn replicas(&self) -> Option<&Arc<Replicas>> {
+        self.replicas.as_ref()
     }
 
     /// Queues a request whose tensors were normalized; its answer comes through the ticket.
@@ -163,7 +170,7 @@ impl Dispatcher {
 
     /// Where a request goes that is not served here; none if it is. Why nowhere, if no other replica serves it either.
     pub(crate) fn route(&self, wanted: &Wanted, headers: &HeaderMap) -> Result<Option<Route>, Failure> {
-        match &self.delegate {
+        match self.delegate() {
             Some(delegate) if !self.lock().serves(wanted) => {
                 delegate.route(wanted, headers).map(Some).map_err(|failure| self.reject(failure))
             }
@@ -173,7 +180,7 @@ impl Dispatcher {
 
     /// Who passes on what is not served here, if the agent knows of other replicas.
     pub(crate) fn delegate(&self) -> Option<&Arc<Delegate>> {
-        self.delegate.as_ref()
+        self.replicas.as_ref().map(|replicas| replicas.delegate())
     }
 
     /// Counts a request that could not be accepted; returns why.
@@ -315,7 +322,7 @@ impl Dispatcher {
 
     /// Keeps [`Self::readiness`] true to what other replicas serve, for as long as it is polled.
     pub(crate) async fn follow_fleet(&self) {
-        let Some(delegate) = &self.delegate else {
+        let Some(delegate) = self.delegate() else {
             return std::future::pending().await;
         };
         let mut status = delegate.directory().watch();
@@ -397,8 +404,7 @@ impl Dispatcher {
 
     fn publish(&self, state: &State) {
         // An agent that can pass requests on serves, even if it has no pools.
-        let others =
-            !state.is_draining() && self.delegate.as_ref().is_some_and(|delegate| delegate.has_others());
+        let others = !state.is_draining() && self.delegate().is_some_and(|delegate| delegate.has_others());
         let serving = state.serving(self.now()) + usize::from(others);
         self.serving.send_if_modified(|current| std::mem::replace(current, serving) != serving);
         self.changes.send_modify(|count| *count += 1);

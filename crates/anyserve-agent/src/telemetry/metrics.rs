@@ -11,9 +11,10 @@ use prometheus_client::registry::{Registry, Unit};
 use super::delegate::DelegatedCounts;
 use super::histogram::Histogram;
 use super::objects::ObjectCounts;
+use super::replicas::ReplicaCounts;
 use super::{OfferStats, Snapshot, memory};
-use crate::delegate::Delegate;
 use crate::objects::Objects;
+use crate::replicas::Replicas;
 
 /// The type of the text that [`render`] gives.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,12 +25,13 @@ const STATES: [&str; 7] = ["starting", "ready", "busy", "draining", "falling-asl
 type Labels<'a> = Vec<(&'static str, &'a str)>;
 
 /// The metrics, as one page of text.
-pub(crate) fn render(snapshot: Snapshot, objects: Arc<Objects>, delegate: Option<Arc<Delegate>>) -> String {
+pub(crate) fn render(snapshot: Snapshot, objects: Arc<Objects>, replicas: Option<Arc<Replicas>>) -> String {
     let mut registry = Registry::with_prefix("anyserve");
     registry.register_collector(Box::new(snapshot));
     registry.register_collector(Box::new(ObjectCounts(objects)));
-    if let Some(delegate) = delegate {
-        registry.register_collector(Box::new(DelegatedCounts(delegate)));
+    if let Some(replicas) = replicas {
+        registry.register_collector(Box::new(DelegatedCounts(Arc::clone(replicas.delegate()))));
+        registry.register_collector(Box::new(ReplicaCounts(replicas)));
     }
     let mut page = String::new();
     // Writing to a string does not fail.

@@ -5,6 +5,7 @@ mod histogram;
 mod memory;
 mod metrics;
 mod objects;
+mod replicas;
 mod server;
 mod statistics;
 mod stats;

@@ -62,7 +62,7 @@ fn answer(dispatcher: &Dispatcher, request: &Request<Incoming>) -> Response<Stri
             super::render(
                 dispatcher.snapshot(),
                 Arc::clone(dispatcher.objects()),
-                dispatcher.delegate().cloned(),
+                dispatcher.replicas().cloned(),
             ),
         ),
         (true, _) => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
