@@ -1,6 +1,8 @@
 //! The connection to one other replica: made when it is first needed, and again after it broke.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 
-use crate::connection::{self, Executor, MAX_FRAME_SIZE, SEND_BUFFER, STREAM_WINDOW};
+use crate::connection::{MAX_FRAME_SIZE, SEND_BUFFER, STREAM_WINDOW};
 use crate::ingress::Corked;
 
 /// What all responses of a connection may send ahead.
@@ -22,6 +24,33 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// A replica that cannot be reached any more, while it has requests, is noticed within both together.
 const KEEP_ALIVE: Duration = Duration::from_secs(3);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Runs what a connection needs; the library lets one of these tasks write, and what it wrote in a turn leaves in one
+/// piece.
+#[derive(Clone, Debug)]
+struct Uncorking {
+    tasks: TaskTracker,
+    io: Corked,
+}
+
+impl<F> hyper::rt::Executor<F> for Uncorking
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        let io = self.io.clone();
+        self.tasks.spawn(async move {
+            let mut future = pin!(future);
+            poll_fn(|context| {
+                let polled = future.as_mut().poll(context);
+                // An error is the connection's to notice when it writes next.
+                let _ = io.poll_uncork(context);
+                polled
+            })
+            .await
+        });
+    }
+}
 
 /// Why a request has no response.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -98,7 +127,8 @@ impl Peer {
         let stream = TcpStream::connect(&*self.endpoint).await?;
         stream.set_nodelay(true)?;
         let io = Corked::new(stream);
-        let (sender, connection) = http2::Builder::new(Executor(self.tasks.clone()))
+        let executor = Uncorking { tasks: self.tasks.clone(), io: io.clone() };
+        let (sender, connection) = http2::Builder::new(executor)
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -106,10 +136,10 @@ impl Peer {
             .max_send_buf_size(SEND_BUFFER)
             .keep_alive_interval(KEEP_ALIVE)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .handshake(io.clone())
+            .handshake(io)
             .await?;
         self.tasks.spawn(async move {
-            if let Err(error) = connection::run(connection, io, |_, _| {}).await {
+            if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to another replica ended");
             }
         });

@@ -74,8 +74,9 @@ impl Fleet {
             for learned in self.learn(config.pools.clone()).await.map_err(Error::Pool)? {
                 self.add(learned).map_err(Error::Pool)?;
             }
+            let is_gateway = config.pools.is_empty();
             self.lock().config = config;
-            self.wait_for(|| self.context.dispatcher.is_complete()).await;
+            self.wait_for(|| is_gateway || self.context.dispatcher.is_complete()).await;
             Ok(())
         };
         let result = tokio::select! {

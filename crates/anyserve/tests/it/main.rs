@@ -3,9 +3,11 @@
 //! The worker process is this test binary itself, told to run the one ignored test below.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod fleet;
+
 use std::time::Duration;
 
-use anyserve::agent::{Agent, AgentConfig, Error, FleetConfig, Shutdown, WorkerCommand};
+use anyserve::agent::{Agent, AgentConfig, Error, FleetConfig, Served, Shutdown, WorkerCommand};
 use anyserve::client::{CallOptions, Client, ClientError};
 use anyserve::proto::inference::model_infer_request::InferInputTensor;
 use anyserve::proto::inference::model_infer_response::InferOutputTensor;
@@ -77,18 +79,20 @@ struct Running {
 
 impl Running {
     async fn start(workers: usize) -> Self {
-        let args = ["--exact", "worker_process", "--ignored", "--quiet"].map(Into::into);
-        let command = WorkerCommand::new(std::env::current_exe().unwrap(), args);
-        let fleet = FleetConfig::of(command, u32::try_from(workers).unwrap());
-        let config = AgentConfig::new(([127, 0, 0, 1], 0).into(), fleet);
+        let (running, served) =
+            Self::of(AgentConfig::new(([127, 0, 0, 1], 0).into(), workers_of_this(workers))).await;
+        assert_eq!((served.workers, served.capabilities.len()), (workers, 5));
+        running
+    }
+
+    async fn of(config: AgentConfig) -> (Self, Served) {
         let agent = Agent::bind(config).await.unwrap();
         let client = Client::new(&agent.address().to_string()).unwrap();
         let (shutdown, (sender, ready)) = (Shutdown::default(), oneshot::channel());
         let run = agent.run(shutdown.clone(), |served| drop(sender.send(served)));
         let agent = tokio::spawn(run);
         let served = tokio::time::timeout(WATCHDOG, ready).await.unwrap().unwrap();
-        assert_eq!((served.workers, served.capabilities.len()), (workers, 5));
-        Self { client, shutdown, agent }
+        (Self { client, shutdown, agent }, served)
     }
 
     async fn infer(&self, model: &str, contents: Vec<u8>) -> Result<ModelInferResponse, ClientError> {
@@ -106,6 +110,13 @@ impl Running {
         self.shutdown.drain.cancel();
         tokio::time::timeout(WATCHDOG, self.agent).await.unwrap().unwrap().unwrap();
     }
+}
+
+/// So many workers, each this binary.
+fn workers_of_this(count: usize) -> FleetConfig {
+    let args = ["--exact", "worker_process", "--ignored", "--quiet"].map(Into::into);
+    let command = WorkerCommand::new(std::env::current_exe().unwrap(), args);
+    FleetConfig::of(command, u32::try_from(count).unwrap())
 }
 
 async fn infer(client: Client, model: &str, contents: Vec<u8>) -> Result<ModelInferResponse, ClientError> {
