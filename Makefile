@@ -21,9 +21,11 @@ serve: $(VENV)/installed
 test: lint test-rust test-python
 
 test-rust:
+	tests/install_tools.sh
 	cargo test --workspace --exclude anyserve-py --quiet
 
 test-python: $(VENV)/installed
+	tests/install_tools.sh
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/installed

@@ -55,6 +55,13 @@ struct Read {
     idempotent: Vec<BTreeMap<String, ReadValue>>,
 }
 
+#[derive(Deserialize)]
+struct ReadSnapshot {
+    replicas: Vec<Read>,
+    #[serde(default = "yes")]
+    complete: bool,
+}
+
 struct ReadValue(Value);
 
 /// The JSON of a replica.
@@ -72,10 +79,29 @@ pub fn decode(text: &[u8]) -> Result<Replica, JsonError> {
     if text.len() > MAX_BYTES {
         return Err(JsonError::TooLarge(text.len()));
     }
-    let read: Read = serde_json::from_slice(text)?;
-    let id = ReplicaId::new(&read.replica_id)?;
-    let replica = Replica::new(id, &read.endpoint, read.incarnation, to_capabilities(read.capabilities)?)?;
-    Ok(replica.with_idempotent(to_capabilities(read.idempotent)?))
+    serde_json::from_slice::<Read>(text)?.try_into()
+}
+
+impl TryFrom<Read> for Replica {
+    type Error = JsonError;
+
+    fn try_from(read: Read) -> Result<Self, JsonError> {
+        let id = ReplicaId::new(&read.replica_id)?;
+        let replica = Self::new(id, &read.endpoint, read.incarnation, to_capabilities(read.capabilities)?)?;
+        Ok(replica.with_idempotent(to_capabilities(read.idempotent)?))
+    }
+}
+
+/// The replicas of a snapshot, `{"replicas": [...], "complete": true}`, and whether that is all there are: a registry that
+/// has just begun does not know yet who is missing.
+pub(crate) fn decode_snapshot(text: &[u8]) -> Result<(Vec<Replica>, bool), JsonError> {
+    let snapshot: ReadSnapshot = serde_json::from_slice(text)?;
+    let replicas = snapshot.replicas.into_iter().map(Replica::try_from).collect::<Result<_, _>>()?;
+    Ok((replicas, snapshot.complete))
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn to_capabilities(listed: Vec<BTreeMap<String, ReadValue>>) -> Result<Vec<Capability>, CapabilityError> {

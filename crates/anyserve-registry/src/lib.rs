@@ -1,6 +1,7 @@
 //! Who offers what in a fleet.
 //!
-//! - [`Registry`]: where replicas are registered. [`open`] makes one of a URL: in memory (`memory:`).
+//! - [`Registry`]: where replicas are registered. [`open`] makes one of a URL: in memory (`memory:`), in etcd
+//!   (`etcd://HOST:PORT`) or behind API servers (`http://HOST:PORT`).
 //! - [`SharedDirectory`]: the replicas as a process knows them, kept up to date by a [`Follower`].
 //! - [`Registrar`]: keeps a process's own entry.
 //! - [`json`]: a replica as text, the same on every wire.
@@ -10,7 +11,9 @@
 
 mod backoff;
 mod error;
+mod etcd;
 mod follower;
+mod http;
 pub mod json;
 mod memory;
 mod open;

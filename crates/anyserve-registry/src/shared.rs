@@ -101,6 +101,12 @@ impl SharedDirectory {
         self.set_connected(true);
     }
 
+    /// Has these replicas beside those that it had, and is connected: for registries that do not know yet who is missing.
+    pub fn merge(&self, replicas: impl IntoIterator<Item = Replica>) {
+        replicas.into_iter().for_each(|replica| self.put(replica));
+        self.set_connected(true);
+    }
+
     /// Puts a replica in, or changes it.
     pub fn put(&self, replica: Replica) {
         self.change(|contents| {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failure is a failed test")]
 
 mod conformance;
+mod etcd;
 mod memory;
 mod shared;
 mod support;
