@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyserve::agent::{
-    Agent, AgentConfig, Error, FleetConfig, Metrics, ObjectSpill, Served, Shutdown, WorkerExit,
+    Agent, AgentConfig, Error, FleetConfig, Metrics, ObjectSpill, ReplicaConfig, Served, Shutdown, WorkerExit,
 };
+use anyserve::core::replicas::ReplicaId;
+use anyserve::registry::{RegistryError, open};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +27,7 @@ use crate::fleet::{self, Fleet};
 /// `reload()` gives the fleet anew, at SIGHUP or when an operator says so. Raises `ServeError` when a port, a pool or a
 /// worker cannot be had.
 #[pyfunction]
-#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
+#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, registry, replica_id, advertise, lease, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -51,6 +53,10 @@ pub(crate) fn run_agent(
     allow_client_shm: bool,
     object_spill: Option<PathBuf>,
     object_spill_size: Option<u64>,
+    registry: Option<String>,
+    replica_id: Option<String>,
+    advertise: Option<String>,
+    lease: f64,
     start_timeout: f64,
     drain_timeout: f64,
     stream_stall_timeout: f64,
@@ -66,9 +72,16 @@ pub(crate) fn run_agent(
     let reload = reload.map(|read| fleet::reload(read, reload_all));
     let trigger = reload.as_ref().map(|reload| Arc::clone(&reload.trigger));
     let seconds = |value: f64| Duration::try_from_secs_f64(value).unwrap_or(Duration::MAX);
+    let replica = |url: &str| {
+        let usual = ReplicaConfig::new(open(url)?);
+        let id = replica_id.as_deref().map(ReplicaId::new).transpose();
+        let id = id.map_err(|source| Error::Replica { source })?;
+        Ok::<_, RunError>(ReplicaConfig { id, advertise, lease: seconds(lease), ..usual })
+    };
     let configure = |address: SocketAddr| {
         let usual = AgentConfig::new(address, fleet);
-        AgentConfig {
+        Ok(AgentConfig {
+            replica: registry.as_deref().map(replica).transpose()?,
             reload,
             admin_folder,
             memory_folder,
@@ -92,7 +105,7 @@ pub(crate) fn run_agent(
             },
             debug,
             ..usual
-        }
+        })
     };
     let _flushed_at_the_end = start_logging(log_level, log_format == "json");
     let ready = |served: Served| {
@@ -124,6 +137,7 @@ fn spill(folder: PathBuf, size: Option<u64>) -> ObjectSpill {
 /// Why `run_agent` failed.
 enum RunError {
     Agent(Error),
+    Registry(RegistryError),
     Resolve(String),
     System(std::io::Error),
 }
@@ -131,6 +145,12 @@ enum RunError {
 impl From<Error> for RunError {
     fn from(error: Error) -> Self {
         Self::Agent(error)
+    }
+}
+
+impl From<RegistryError> for RunError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(error)
     }
 }
 
@@ -143,7 +163,7 @@ impl From<std::io::Error> for RunError {
 async fn run(
     host: &str,
     port: u16,
-    configure: impl FnOnce(SocketAddr) -> AgentConfig,
+    configure: impl FnOnce(SocketAddr) -> Result<AgentConfig, RunError>,
     reload: Option<Arc<Notify>>,
     early_signals: &Py<PyList>,
     on_ready: impl FnOnce(Served),
@@ -153,7 +173,7 @@ async fn run(
         .map_err(|error| RunError::Resolve(format!("cannot resolve host '{host}': {error}")))?;
     let address =
         addresses.next().ok_or_else(|| RunError::Resolve(format!("host '{host}' has no address")))?;
-    let agent = Agent::bind(configure(address)).await?;
+    let agent = Agent::bind(configure(address)?).await?;
     let shutdown = Shutdown::default();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -206,6 +226,7 @@ fn to_error(py: Python<'_>, error: RunError) -> PyErr {
             (message.to_string(), traceback)
         }
         RunError::Agent(error) => (error.to_string(), String::new()),
+        RunError::Registry(error) => (error.to_string(), String::new()),
         RunError::Resolve(message) => (message, String::new()),
         RunError::System(error) => (format!("the agent cannot run: {error}"), String::new()),
     };
@@ -222,7 +243,7 @@ fn to_error(py: Python<'_>, error: RunError) -> PyErr {
 fn start_logging(level: &str, json: bool) -> WorkerGuard {
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(format!("warn,anyserve_agent={level}")))
+        .with_env_filter(EnvFilter::new(format!("warn,anyserve_agent={level},anyserve_registry={level}")))
         .with_writer(writer)
         .log_internal_errors(false)
         .with_target(false)

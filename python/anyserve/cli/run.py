@@ -25,6 +25,8 @@ METRICS_PORT = 8002
 # What stands for that one, or any if it is taken.
 USUAL_METRICS_PORT = -1
 
+LONGEST_LEASE = 3600.0
+
 LEVELS = ["error", "warn", "info", "debug", "trace"]
 
 
@@ -90,6 +92,7 @@ def _add_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
         metavar="SIZE",
     )
     _add_object_settings(parser, settings)
+    _add_fleet_settings(parser, settings)
     settings.add(limits, "--start-timeout", 600.0, "until a worker must be ready", shown="600", **duration)
     settings.add(limits, "--drain-timeout", 30.0, "for what still runs at the end", shown="30", **duration)
     settings.add(
@@ -166,6 +169,46 @@ def _add_object_settings(parser: argparse.ArgumentParser, settings: Settings) ->
     )
 
 
+def _add_fleet_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
+    fleet = parser.add_argument_group("fleet")
+    settings.add(
+        fleet,
+        "--api-server",
+        None,
+        "API server where the agent registers and finds the others; several with commas between them",
+        shown="it is alone",
+        metavar="URL",
+    )
+    settings.add(
+        fleet,
+        "--registry",
+        None,
+        "the same without an API server, such as etcd://HOST:2379",
+        shown="it is alone",
+        metavar="URL",
+    )
+    settings.add(
+        fleet, "--replica-id", None, "what it is called there", shown="the machine's name and the port", metavar="ID"
+    )
+    settings.add(
+        fleet,
+        "--advertise",
+        None,
+        "where others reach it",
+        shown="where it listens; the machine's name if that is 0.0.0.0",
+        metavar="HOST[:PORT]",
+    )
+    settings.add(
+        fleet,
+        "--lease",
+        15.0,
+        "until it is taken for gone that says nothing any more",
+        shown="15",
+        type=seconds,
+        metavar="SECONDS",
+    )
+
+
 def main(options: argparse.Namespace, settings: Settings) -> int:
     """Serves until a signal says stop."""
     started = time.perf_counter()
@@ -173,6 +216,9 @@ def main(options: argparse.Namespace, settings: Settings) -> int:
     values = settings.values(options, server)
     if values["object_spill"] is None and values["object_spill_size"] is not None:
         raise argparse.ArgumentTypeError("--object-spill-size (object_spill_size) goes with --object-spill")
+    if not 1 <= values["lease"] <= LONGEST_LEASE:
+        raise argparse.ArgumentTypeError(f"--lease (lease) {values['lease']:g} is not from 1 to 3600 seconds")
+    values["registry"] = _registry(values.pop("api_server"), values["registry"], options)
     debug = getattr(options, "debug", server.get("debug", False))
     reporter = report.Reporter(name)
 
@@ -208,6 +254,18 @@ def main(options: argparse.Namespace, settings: Settings) -> int:
         signal.signal(number, signal.SIG_IGN)
     reporter.stopped()
     return 0
+
+
+def _registry(api_server: str | None, registry: str | None, options: argparse.Namespace) -> str | None:
+    """The URL of the registry, of which there is one; what was typed goes before the file."""
+    if api_server and registry:
+        typed = {"api_server", "registry"} & set(vars(options))
+        if len(typed) != 1:
+            raise argparse.ArgumentTypeError("--api-server (api_server) and --registry (registry) do not go together")
+        return api_server if "api_server" in typed else registry
+    if api_server and not api_server.startswith("http://"):
+        raise argparse.ArgumentTypeError(f"'{api_server}' is not http://HOST:PORT of an API server (--api-server)")
+    return api_server or registry
 
 
 def _again(options: argparse.Namespace, server: dict[str, Any]) -> Fleet:
