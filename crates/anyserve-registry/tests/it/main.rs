@@ -3,6 +3,7 @@
 
 mod conformance;
 mod etcd;
+mod http;
 mod memory;
 mod shared;
 mod support;
