@@ -426,8 +426,9 @@ class Registry:
     """The replicas of a fleet: who offers what.
 
     Args:
-        url: ``memory:`` for a registry of this process. It is followed from now on; while it cannot be reached, what is
-            known of it stays.
+        url: ``memory:`` for a registry of this process, ``etcd://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]]...`` for one
+            in etcd (options ``?ca=FILE&cert=FILE&key=FILE&prefix=TEXT``), ``http://HOST:PORT[,http://HOST:PORT]...``
+            for that of API servers. It is followed from now on; while it cannot be reached, what is known of it stays.
 
     Raises:
         ValueError: The URL names no registry.
@@ -436,6 +437,8 @@ class Registry:
     def __new__(cls, url: str) -> Self: ...
     def put(self, replica: dict[str, Any], lease: float) -> Awaitable[None]:
         """Registers a replica for ``lease`` seconds, renews it, or changes it.
+
+        In memory, it is among the replicas when this returns; elsewhere, as soon as the registry has told of it.
 
         ``replica`` has ``replica_id``, ``endpoint`` (HOST:PORT), ``capabilities`` (a list of dicts),
         ``incarnation``: an int that is larger for a process that started later, by default the time in microseconds,

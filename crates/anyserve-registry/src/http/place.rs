@@ -28,7 +28,10 @@ fn parse_one(url: &str) -> Result<Place, String> {
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@'))?;
         let is_plain = uri.scheme_str() == Some("http") && uri.path() == "/" && uri.query().is_none();
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let port = authority.port_u16().unwrap_or(80);
+        let port = match authority.as_str().strip_prefix(authority.host())? {
+            "" => 80,
+            port => port.strip_prefix(':')?.parse().ok()?,
+        };
         (is_plain && !host.is_empty() && port > 0).then(|| Place { host: host.to_owned(), port })
     });
     // Of a URL with a password nothing is shown.

@@ -107,6 +107,32 @@ async fn what_is_no_api_server_is_told_apart() {
 }
 
 #[tokio::test]
+async fn an_api_server_that_falls_silent_is_noticed() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let registry = open(&url).unwrap();
+    // The system takes connections, and nobody answers.
+    let error = registry.put(&replica("a", 1, &[]), LONG).await.unwrap_err().to_string();
+    assert!(error.contains("no answer within 3s"), "{error}");
+    let begins = b"HTTP/1.1 200 OK\r\n\r\nevent: snapshot\ndata: {\"replicas\":[]}\n\n:\n\n";
+    let silent = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.write_all(begins).await;
+            // Until the client has had enough.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    };
+    let directory = std::sync::Arc::default();
+    let error = tokio::select! {
+        () = silent => unreachable!("it goes on for ever"),
+        error = registry.follow(&directory) => error.to_string(),
+    };
+    assert!(error.contains("nothing came for 15s"), "{error}");
+    assert_eq!(directory.status().version, 1);
+}
+
+#[tokio::test]
 async fn events_that_are_none_are_no_reason_to_forget() {
     let known = concat!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n",
