@@ -7,6 +7,7 @@
 //! - [`object`], [`objects`]: what objects are, and how clients make and read them.
 //! - [`replica`]: what an agent tells about itself to whoever asks.
 //! - [`tensor`]: what protobuf cannot say about a tensor: datatypes, element counts, the layout of `BYTES`.
+//! - [`rest`]: the same protocol over HTTP, as JSON and binary tensors.
 //! - [`codec`]: the gRPC codec that both ends use.
 
 pub mod codec;
@@ -15,6 +16,7 @@ mod elsewhere;
 mod generated;
 pub mod metadata;
 pub mod object;
+pub mod rest;
 pub mod tensor;
 
 pub use generated::anyserve::admin::v1 as admin;
