@@ -20,6 +20,7 @@ __all__ = [
     "ObjectInfo",
     "ObjectRef",
     "Objects",
+    "OutputForm",
     "Raw",
     "Registry",
     "ResponseStream",
@@ -31,7 +32,11 @@ __all__ = [
     "__version__",
     "assigned_gpus",
     "copied_bytes",
+    "decode_generate",
+    "decode_infer",
     "die_with_parent",
+    "encode_generate",
+    "encode_response",
     "run_agent",
 ]
 
@@ -490,6 +495,69 @@ class ResponseStream:
     def next_async(self) -> Awaitable[ModelInferResponse | None]: ...
     def close(self) -> None:
         """Cancels what is left of the request."""
+
+@final
+class OutputForm:
+    """Which outputs the client of a REST request wants as binary data; the others are JSON."""
+
+    def __new__(cls) -> Self:
+        """Every output as JSON."""
+    def is_binary(self, output: str) -> bool:
+        """True if the output of that name is to follow the JSON as binary data."""
+
+def decode_infer(
+    body: bytes, header_length: int | None, model_name: str, model_version: str = ""
+) -> tuple[ModelInferRequest, OutputForm]:
+    """The request that a body of KServe v2 REST stands for, and how its response is to be encoded.
+
+    Args:
+        body: JSON, and behind it the contents of the inputs that have the parameter ``binary_data_size``. These are not
+            copied: the request holds the body.
+        header_length: The value of the header ``Inference-Header-Content-Length``: how many bytes of the body are JSON;
+            None if there is none.
+        model_name: The model that the path names.
+        model_version: Its version, if the path names one.
+
+    Raises:
+        ValueError: The body is no such request, or uses shared memory; the message says what is wrong, and where.
+    """
+
+def encode_response(response: ModelInferResponse, form: OutputForm | None = None) -> tuple[bytes, int | None]:
+    """The body of a KServe v2 REST response, and the value of its header ``Inference-Header-Content-Length``.
+
+    The header is None, and must not be sent, if no output is binary; the content type is ``application/octet-stream``
+    if one is, else ``application/json``. Without a form, every output is JSON.
+
+    Raises:
+        ValueError: An output has no form in JSON (FP16, BF16, or BYTES that are not UTF-8), or is not well formed.
+    """
+
+def decode_generate(
+    body: bytes, inputs: list[tuple[str, str, list[int]]], model_name: str, model_version: str = ""
+) -> ModelInferRequest:
+    """The request that the flat object of Triton's generate extension stands for.
+
+    Args:
+        body: A JSON object. A member that is called as an input is that input; where nothing is declared, every member
+            is one, by its type in JSON. The members of ``parameters``, and the others, are parameters; ``id`` is the
+            id.
+        inputs: The declared inputs of the model, each its name, datatype and shape, as :meth:`Client.model_metadata`
+            has them.
+        model_name: The model that the path names.
+        model_version: Its version, if the path names one.
+
+    Raises:
+        ValueError: The body is no such object; the message says what is wrong, and where.
+    """
+
+def encode_generate(response: ModelInferResponse) -> bytes:
+    """A response as the flat JSON object of Triton's generate extension: an output of one element as that element.
+
+    For ``generate_stream``, send each as an event: ``b"data: " + encode_generate(response) + b"\\n\\n"``.
+
+    Raises:
+        ValueError: An output has no form in JSON (FP16, BF16, or BYTES that are not UTF-8), or is not well formed.
+    """
 
 @final
 class Stream:

@@ -26,6 +26,7 @@ mod quick;
 mod raw;
 mod registry;
 mod response_stream;
+mod rest;
 mod store;
 mod tensor;
 mod work;
@@ -69,6 +70,8 @@ mod _core {
     use super::registry::PyRegistry;
     #[pymodule_export]
     use super::response_stream::PyResponseStream;
+    #[pymodule_export]
+    use super::rest::{PyOutputForm, decode_generate, decode_infer, encode_generate, encode_response};
     #[pymodule_export]
     use super::store::copied_bytes;
     #[pymodule_export]
