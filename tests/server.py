@@ -30,6 +30,8 @@ FREE_PORTS = ["--port", "0", "--metrics-port", "0"]
 
 READY = re.compile(r"^ready: (?P<served>.*) at grpc://(?P<host>\S+):(?P<port>\d+) by (?P<workers>\d+) workers? after")
 
+REST = re.compile(r"^REST: http://\S+:(?P<port>\d+)/v2$")
+
 METRICS = re.compile(r"^metrics: http://127\.0\.0\.1:(?P<port>\d+)/metrics$")
 
 
@@ -134,6 +136,13 @@ class Server:
     def port(self) -> int:
         """Where it listens."""
         return int(self._ready()["port"])
+
+    @property
+    def http_port(self) -> int:
+        """Where its REST API is; for a server with ``--http-port``."""
+        match = self.stdout.find(REST)
+        assert match is not None, "it says nothing of REST"
+        return int(match["port"])
 
     @property
     def metrics_port(self) -> int:

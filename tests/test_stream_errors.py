@@ -173,7 +173,8 @@ def test_a_handler_that_streams_cannot_be_called_for_one_response(servers: Serve
             service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer(ask(model, 1))
         assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
         assert failure.value.details() == (
-            f"{{type: {model}}} streams its responses: call it by ModelStreamInfer (client.stream), not ModelInfer"
+            f"{{type: {model}}} streams its responses: call it by ModelStreamInfer (client.stream; "
+            "generate_stream over REST), not ModelInfer"
         )
 
 

@@ -689,6 +689,7 @@ def run_agent(
     *,
     host: str,
     port: int,
+    http_port: int | None,
     fleet: Any,
     reload: Callable[[], Any] | None,
     reload_all: bool,
@@ -718,13 +719,13 @@ def run_agent(
     log_level: str,
     log_format: str,
     early_signals: list[int],
-    on_ready: Callable[[str, int, int | None, int, list[str], list[str]], None],
+    on_ready: Callable[[str, int, int | None, int | None, int, list[str], list[str]], None],
 ) -> None:
     """Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 
     ``fleet`` is an :class:`anyserve.cli.fleet.Fleet`, and ``reload()`` gives it anew, at SIGHUP or when an operator
-    says so; with ``reload_all`` every pool is replaced then. Calls ``on_ready(host, port, metrics_port, workers, pools,
-    capabilities)`` once every pool has the workers that it must have. With ``metrics_near`` the metrics take a free
-    port if theirs is taken. What ``early_signals`` holds once the agent listens to signals itself counts as one of
-    them. Raises ServeError when a port, a pool or a worker cannot be had.
+    says so; with ``reload_all`` every pool is replaced then. Calls ``on_ready(host, port, http_port, metrics_port,
+    workers, pools, capabilities)`` once every pool has the workers that it must have. With ``metrics_near`` the metrics
+    take a free port if theirs is taken. What ``early_signals`` holds once the agent listens to signals itself counts as
+    one of them. Raises ServeError when a port, a pool or a worker cannot be had.
     """

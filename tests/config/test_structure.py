@@ -23,7 +23,7 @@ NAME = "a name: a letter or digit, then up to 63 letters, digits, '_', '.' or '-
         (f"{POOL}    {'k' * 100}: 1\n", f"4:5: pools.chat: unknown key '{'k' * 57}...'; allowed are"),
         (
             f"server: {{prot: 1}}\n{POOL}",
-            "1:10: server: unknown key 'prot'; did you mean 'port'? allowed are host, port, metrics_port, "
+            "1:10: server: unknown key 'prot'; did you mean 'port'? allowed are host, port, http_port, metrics_port, "
             "max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, "
             "object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, api_server, "
             "registry, replica_id, advertise, lease, drain_timeout, stream_stall_timeout, start_timeout, "

@@ -18,6 +18,7 @@ use crate::ingress::{Edge, Server};
 use crate::listen::listen;
 use crate::objects::{CONNECTIONS, Objects, Spill, Tcp, TransferServer};
 use crate::replicas::Replicas;
+use crate::rest::RestServer;
 use crate::telemetry::MetricsServer;
 
 /// How long the last responses may take to leave after the last request ended.
@@ -29,6 +30,7 @@ pub struct Agent {
     config: AgentConfig,
     address: SocketAddr,
     listener: TcpListener,
+    http: Option<(TcpListener, SocketAddr)>,
     metrics: Option<(TcpListener, SocketAddr)>,
     admin: Option<AdminServer>,
     transfer: (TransferServer, SocketAddr),
@@ -41,6 +43,8 @@ pub struct Agent {
 pub struct Served {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where its REST API is.
+    pub http: Option<SocketAddr>,
     /// Where its metrics are.
     pub metrics: Option<SocketAddr>,
     /// How many workers are ready.
@@ -64,6 +68,10 @@ impl Agent {
     /// Opens the ports, and the file for objects that have to make room.
     pub async fn bind(config: AgentConfig) -> Result<Self, Error> {
         let (listener, address) = listen(config.address).await?;
+        let http = match config.http {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
         let metrics = match config.metrics {
             Metrics::Off => None,
             Metrics::At(address) => Some(listen(address).await?),
@@ -78,7 +86,7 @@ impl Agent {
         let spill = config.object_spill.as_ref().map(open_spill).transpose()?;
         let replicas = config.replica.as_ref().map(|replica| Replicas::new(replica, address)).transpose()?;
         let replicas = replicas.map(Arc::new);
-        Ok(Self { config, address, listener, metrics, admin, transfer, spill, replicas })
+        Ok(Self { config, address, listener, http, metrics, admin, transfer, spill, replicas })
     }
 
     /// Where it listens.
@@ -90,7 +98,7 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener, metrics, admin, transfer, spill, replicas } = self;
+        let Self { config, address, listener, http, metrics, admin, transfer, spill, replicas } = self;
         let (transfer, transfer_address) = transfer;
         let (size, transport) = (config.object_store_size, Tcp::new(CONNECTIONS, config.object_checksum));
         let objects = Objects::new(size, spill, Box::new(transport), config.allow_client_shm);
@@ -104,6 +112,8 @@ impl Agent {
         let fleet = Fleet::new(&config, Arc::clone(&dispatcher));
         let edge = Edge::new(Arc::clone(&dispatcher), health.service(), address);
         let server = Server::new(edge);
+        let http_address = http.as_ref().map(|&(_, address)| address);
+        let rest = RestServer::new(Arc::clone(&dispatcher), config.max_queue_bytes);
         let operators =
             AdminService { dispatcher: Arc::clone(&dispatcher), fleet: Arc::clone(&fleet), address };
         let serve = async {
@@ -122,7 +132,14 @@ impl Agent {
             }
             let (capabilities, pools) = (dispatcher.capabilities(), dispatcher.pool_names());
             let workers = dispatcher.ready_workers();
-            on_ready(Served { address, metrics: metrics_address, workers, pools, capabilities });
+            on_ready(Served {
+                address,
+                http: http_address,
+                metrics: metrics_address,
+                workers,
+                pools,
+                capabilities,
+            });
             shutdown.drain.cancelled().await;
             if let Some(replicas) = &replicas {
                 // Others send no more before anything is refused.
@@ -135,6 +152,7 @@ impl Agent {
             result = serve => result,
             () = shutdown.now.cancelled() => Ok(()),
             () = server.run(listener) => Ok(()),
+            () = serve_rest(&rest, http.map(|(listener, _)| listener)) => Ok(()),
             () = dispatcher.run_ticker() => Ok(()),
             () = objects.run() => Ok(()),
             () = transfer.run(Arc::clone(&objects) as _, stop_transfer) => Ok(()),
@@ -157,7 +175,7 @@ impl Agent {
             tracing::warn!("{request} was cut off by the shutdown");
         }
         health.close().await;
-        server.stop(LAST_RESPONSES).await;
+        tokio::join!(server.stop(LAST_RESPONSES), rest.stop(LAST_RESPONSES));
         if !left.is_empty() {
             shutdown.now.cancel();
         }
@@ -188,6 +206,14 @@ fn advertised(host: Option<&str>, address: SocketAddr) -> String {
 async fn run_replicas(replicas: Option<&Replicas>, dispatcher: &Dispatcher) {
     match replicas {
         Some(replicas) => replicas.run(dispatcher).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves the REST API, if there is a port for it, for as long as it is polled.
+async fn serve_rest(server: &RestServer, listener: Option<TcpListener>) {
+    match listener {
+        Some(listener) => server.run(listener).await,
         None => std::future::pending().await,
     }
 }

@@ -20,6 +20,8 @@ use tokio::sync::Notify;
 pub struct AgentConfig {
     /// Where it listens; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where it serves the REST API, if it does; port 0 takes a free one.
+    pub http: Option<SocketAddr>,
     /// What it serves.
     pub fleet: FleetConfig,
     /// Where that comes from, for an agent that can be told to read it again.
@@ -183,6 +185,7 @@ impl AgentConfig {
     pub fn new(address: SocketAddr, fleet: FleetConfig) -> Self {
         Self {
             address,
+            http: None,
             fleet,
             reload: None,
             max_message_size: 64 << 20,

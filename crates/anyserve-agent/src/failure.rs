@@ -105,7 +105,7 @@ impl Failure {
     /// What the client hears that takes one response of a capability which has many.
     pub(crate) fn stream_only(capability: &Capability) -> Self {
         Self::StreamOnly(format!(
-            "{capability} streams its responses: call it by ModelStreamInfer (client.stream), not ModelInfer"
+            "{capability} streams its responses: call it by ModelStreamInfer (client.stream; generate_stream over REST), not ModelInfer"
         ))
     }
 

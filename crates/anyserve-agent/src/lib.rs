@@ -20,6 +20,7 @@ mod ingress;
 mod listen;
 mod objects;
 mod replicas;
+mod rest;
 mod telemetry;
 mod worker;
 

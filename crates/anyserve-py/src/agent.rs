@@ -23,11 +23,11 @@ use crate::fleet::{self, Fleet};
 
 /// Serves until SIGINT or SIGTERM, then drains; a second signal stops at once.
 ///
-/// `on_ready(host, port, metrics_port, workers, pools, capabilities)` is called once every pool has the workers that it must have.
+/// `on_ready(host, port, http_port, metrics_port, workers, pools, capabilities)` is called once every pool has the workers that it must have.
 /// `reload()` gives the fleet anew, at SIGHUP or when an operator says so. Raises `ServeError` when a port, a pool or a
 /// worker cannot be had.
 #[pyfunction]
-#[pyo3(signature = (*, host, port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, registry, replica_id, advertise, lease, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
+#[pyo3(signature = (*, host, port, http_port, fleet, reload, reload_all, admin_folder, memory_folder, model_control, max_message_size, max_queue_size, max_queue_bytes, object_store_size, object_port, object_host, object_checksum, allow_client_shm, object_spill, object_spill_size, registry, replica_id, advertise, lease, start_timeout, drain_timeout, stream_stall_timeout, metrics_port, metrics_near, debug, log_level, log_format, early_signals, on_ready))]
 #[expect(
     clippy::too_many_arguments,
     clippy::fn_params_excessive_bools,
@@ -37,6 +37,7 @@ pub(crate) fn run_agent(
     py: Python<'_>,
     host: String,
     port: u16,
+    http_port: Option<u16>,
     fleet: Fleet,
     reload: Option<Py<PyAny>>,
     reload_all: bool,
@@ -82,6 +83,7 @@ pub(crate) fn run_agent(
         let usual = AgentConfig::new(address, fleet);
         Ok(AgentConfig {
             replica: registry.as_deref().map(replica).transpose()?,
+            http: http_port.map(|port| (address.ip(), port).into()),
             reload,
             admin_folder,
             memory_folder,
@@ -112,8 +114,9 @@ pub(crate) fn run_agent(
         Python::attach(|py| {
             let capabilities: Vec<_> = served.capabilities.iter().map(ToString::to_string).collect();
             let address = (served.address.ip().to_string(), served.address.port());
+            let http = served.http.map(|address| address.port());
             let metrics = served.metrics.map(|address| address.port());
-            let arguments = (address.0, address.1, metrics, served.workers, served.pools, capabilities);
+            let arguments = (address.0, address.1, http, metrics, served.workers, served.pools, capabilities);
             if let Err(error) = on_ready.call1(py, arguments) {
                 error.print(py);
             }

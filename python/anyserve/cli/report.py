@@ -43,6 +43,7 @@ class Reporter:
         self,
         host: str,
         port: int,
+        http: int | None,
         metrics: int | None,
         workers: int,
         pools: list[str],
@@ -53,10 +54,13 @@ class Reporter:
         if len(capabilities) > MOST_SHOWN:
             capabilities = [*capabilities[:MOST_SHOWN], f"{len(capabilities) - MOST_SHOWN} more"]
         where = f"http://127.0.0.1:{metrics}/metrics"
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        host = f"[{host}]" if ":" in host else host
+        address, rest = f"{host}:{port}", f"http://{host}:{http}/v2"
         if self._console is None:
             served = ", ".join(capabilities)
             self._say(f"ready: {served} at grpc://{address} by {_count(workers, 'worker')} after {took:.2f} s")
+            if http is not None:
+                self._say(f"REST: {rest}")
             if metrics is not None:
                 self._say(f"metrics: {where}")
             return
@@ -66,6 +70,8 @@ class Reporter:
         table = Table.grid(padding=(0, 2))
         table.add_row("serving", "\n".join(capabilities))
         table.add_row("at", f"grpc://{address}")
+        if http is not None:
+            table.add_row("REST", rest)
         if metrics is not None:
             table.add_row("metrics", where)
         table.add_row("by", f"{_count(workers, 'worker')} of {self._target}")

@@ -61,6 +61,15 @@ def _add_settings(parser: argparse.ArgumentParser, settings: Settings) -> None:
     settings.add(parser, "--port", 8000, "gRPC port; 0 takes a free one", type=port)
     settings.add(
         parser,
+        "--http-port",
+        None,
+        "port for the REST API of KServe v2; 0 takes a free one",
+        shown="it is not served",
+        type=port,
+        metavar="PORT",
+    )
+    settings.add(
+        parser,
         "--metrics-port",
         USUAL_METRICS_PORT,
         "Prometheus metrics on 127.0.0.1; 0 takes a free port, none serves none",
@@ -223,10 +232,16 @@ def main(options: argparse.Namespace, settings: Settings) -> int:
     reporter = report.Reporter(name)
 
     def on_ready(
-        host: str, port: int, metrics: int | None, workers: int, pools: list[str], capabilities: list[str]
+        host: str,
+        port: int,
+        http: int | None,
+        metrics: int | None,
+        workers: int,
+        pools: list[str],
+        capabilities: list[str],
     ) -> None:
         took = time.perf_counter() - started
-        reporter.ready(host, port, metrics, workers, pools, capabilities, took)
+        reporter.ready(host, port, http, metrics, workers, pools, capabilities, took)
 
     # The agent hears the signals itself; those that come before it listens are kept for it here.
     early_signals: list[int] = []

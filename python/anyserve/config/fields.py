@@ -48,6 +48,7 @@ _SERVER = Section(
     fields=(
         Field("host", Text("an address", r"\S+"), "The address to listen on; 0.0.0.0 for all.", "127.0.0.1"),
         Field("port", _PORT, "The gRPC port; 0 takes a free one.", "8000"),
+        Field("http_port", _PORT, "The port for the REST API of KServe v2; 0 takes a free one.", "it is not served"),
         Field(
             "metrics_port",
             Or("none", None, _PORT),

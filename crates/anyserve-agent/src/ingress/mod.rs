@@ -22,4 +22,7 @@ pub(crate) use edge::Edge;
 pub(crate) use frames::Frames;
 pub(crate) use infer::infer;
 pub(crate) use io::Corked;
+pub(crate) use requests::Requests;
 pub(crate) use server::Server;
+pub(crate) use service::InferenceService;
+pub(crate) use stream::StreamCall;

@@ -18,7 +18,6 @@ pub(crate) enum Requests {
     /// Compressed, which is the library's to undo.
     Compressed(Streaming<ModelInferRequest>),
     /// One, which is here.
-    #[expect(dead_code, reason = "for calls that come by another way than gRPC")]
     One(Option<Box<ModelInferRequest>>),
 }
 

@@ -1,0 +1,131 @@
+//! The calls that have no tensors, as the gRPC service answers them.
+
+use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use anyserve_proto::inference::model_repository_parameter::ParameterChoice;
+use anyserve_proto::inference::{
+    CudaSharedMemoryStatusRequest, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
+    ModelRepositoryParameter, ModelStatisticsRequest, RepositoryIndexRequest, RepositoryModelLoadRequest,
+    RepositoryModelUnloadRequest, ServerMetadataRequest, ServerReadyRequest, SystemSharedMemoryStatusRequest,
+    SystemSharedMemoryUnregisterRequest,
+};
+use anyserve_proto::rest::documents;
+use http::Response;
+use tonic::Request;
+
+use super::answer::{Answer, empty, json};
+use super::calls::{Call, Model};
+use super::refusal::Refusal;
+use crate::ingress::InferenceService;
+
+/// What this API has beyond what gRPC says of itself.
+const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "generate", "model_configuration"];
+
+/// A parameter of unloading that changes nothing here, where no model depends on another; clients always send it.
+const UNLOAD_DEPENDENTS: &str = "unload_dependents";
+
+/// Answers a call; `body` is empty for one that has none.
+pub(super) async fn answer(
+    service: &InferenceService,
+    call: Call,
+    body: &[u8],
+) -> Result<Response<Answer>, Refusal> {
+    Ok(match call {
+        Call::Live => empty(),
+        Call::Ready => ready(service).await?,
+        Call::Server => server(service).await?,
+        Call::Metadata(model) => json(documents::model_metadata(&metadata(service, model).await?)),
+        Call::Config(model) => json(documents::model_config(&metadata(service, model).await?)),
+        Call::ModelReady(model) => model_ready(service, model).await?,
+        Call::Statistics(Model { name, version }) => {
+            let request = Request::new(ModelStatisticsRequest { name, version });
+            json(documents::model_statistics(service.model_statistics(request).await?.get_ref()))
+        }
+        Call::Index => {
+            let ready = documents::index_is_of_ready(body)?;
+            let request = Request::new(RepositoryIndexRequest { ready, ..Default::default() });
+            json(documents::repository_index(service.repository_index(request).await?.get_ref()))
+        }
+        Call::Load(name) => load(service, name, body).await?,
+        Call::Unload(name) => unload(service, name, body).await?,
+        Call::SharedMemoryStatus(name) => {
+            let request = Request::new(SystemSharedMemoryStatusRequest { name });
+            let status = service.system_shared_memory_status(request).await?;
+            json(documents::shared_memory_status(status.get_ref()))
+        }
+        Call::SharedMemoryRegister(name) => {
+            let request = documents::register_shared_memory(body, &name)?;
+            service.system_shared_memory_register(Request::new(request)).await?;
+            empty()
+        }
+        Call::SharedMemoryUnregister(name) => {
+            let request = Request::new(SystemSharedMemoryUnregisterRequest { name });
+            service.system_shared_memory_unregister(request).await?;
+            empty()
+        }
+        Call::CudaSharedMemory(_) => {
+            // All three of them say the same.
+            let request = Request::new(CudaSharedMemoryStatusRequest::default());
+            service.cuda_shared_memory_status(request).await?;
+            empty()
+        }
+        Call::Infer(_) | Call::Generate(_) | Call::GenerateStream(_) => {
+            return Err(Refusal::Invalid("a request with tensors came the wrong way".to_owned()));
+        }
+    })
+}
+
+async fn server(service: &InferenceService) -> Result<Response<Answer>, Refusal> {
+    let mut server = service.server_metadata(Request::new(ServerMetadataRequest {})).await?.into_inner();
+    server.extensions.extend(EXTENSIONS.map(str::to_owned));
+    Ok(json(documents::server_metadata(&server)))
+}
+
+async fn ready(service: &InferenceService) -> Result<Response<Answer>, Refusal> {
+    let answer = service.server_ready(Request::new(ServerReadyRequest {})).await?;
+    if answer.get_ref().ready { Ok(empty()) } else { Err(Refusal::NotReady(None)) }
+}
+
+async fn model_ready(service: &InferenceService, model: Model) -> Result<Response<Answer>, Refusal> {
+    let Model { name, version } = model;
+    let request = Request::new(ModelReadyRequest { name: name.clone(), version });
+    let answer = service.model_ready(request).await?;
+    if answer.get_ref().ready { Ok(empty()) } else { Err(Refusal::NotReady(Some(name))) }
+}
+
+async fn metadata(service: &InferenceService, model: Model) -> Result<ModelMetadataResponse, Refusal> {
+    let Model { name, version } = model;
+    let request = Request::new(ModelMetadataRequest { name, version });
+    Ok(service.model_metadata(request).await?.into_inner())
+}
+
+async fn load(
+    service: &InferenceService,
+    model_name: String,
+    body: &[u8],
+) -> Result<Response<Answer>, Refusal> {
+    // Their values say nothing: the service has none of them, and says so by name.
+    let unknown = |(name, value)| {
+        let parameter_choice = Some(ParameterChoice::BoolParam(value));
+        (name, ModelRepositoryParameter { parameter_choice })
+    };
+    let parameters = documents::repository_parameters(body)?.into_iter().map(unknown).collect();
+    let request = RepositoryModelLoadRequest { model_name, parameters, ..Default::default() };
+    service.repository_model_load(Request::new(request)).await?;
+    Ok(empty())
+}
+
+async fn unload(
+    service: &InferenceService,
+    model_name: String,
+    body: &[u8],
+) -> Result<Response<Answer>, Refusal> {
+    let parameters = documents::repository_parameters(body)?;
+    if let Some(name) = parameters.keys().find(|name| *name != UNLOAD_DEPENDENTS) {
+        return Err(Refusal::Invalid(format!(
+            "unload parameter '{name}' is not known; there is {UNLOAD_DEPENDENTS}"
+        )));
+    }
+    let request = RepositoryModelUnloadRequest { model_name, ..Default::default() };
+    service.repository_model_unload(Request::new(request)).await?;
+    Ok(empty())
+}
