@@ -171,6 +171,8 @@ def test_the_names_of_options_may_be_keys(name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
+        (["--http-port", "65536"], "'65536' is not a port from 0 to 65535"),
+        (["--http-port", "none"], "'none' is not a port"),
         (["--metrics-port", "65536"], "'65536' is neither a port from 0 to 65535 nor none"),
         (["--metrics-port", "-1"], "'-1' is neither a port"),
         (["--metrics-port", "None"], "'None' is neither a port"),

@@ -9,6 +9,7 @@ mod body;
 mod calls;
 mod coding;
 mod events;
+mod metadata;
 mod models;
 mod patience;
 mod refusal;

@@ -1,6 +1,7 @@
 //! The calls that have no tensors, as the gRPC service answers them.
 
 use anyserve_proto::inference::grpc_inference_service_server::GrpcInferenceService;
+use anyserve_proto::inference::model_metadata_response::TensorMetadata;
 use anyserve_proto::inference::model_repository_parameter::ParameterChoice;
 use anyserve_proto::inference::{
     CudaSharedMemoryStatusRequest, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
@@ -9,12 +10,15 @@ use anyserve_proto::inference::{
     SystemSharedMemoryUnregisterRequest,
 };
 use anyserve_proto::rest::documents;
-use http::Response;
+use http::{HeaderMap, Response};
 use tonic::Request;
+use tonic::metadata::MetadataMap;
 
 use super::answer::{Answer, empty, json};
 use super::calls::{Call, Model};
+use super::metadata::to_metadata;
 use super::refusal::Refusal;
+use super::tensors::Received;
 use crate::ingress::InferenceService;
 
 /// What this API has beyond what gRPC says of itself.
@@ -23,19 +27,32 @@ const EXTENSIONS: [&str; 3] = ["binary_tensor_data", "generate", "model_configur
 /// A parameter of unloading that changes nothing here, where no model depends on another; clients always send it.
 const UNLOAD_DEPENDENTS: &str = "unload_dependents";
 
-/// Answers a call; `body` is empty for one that has none.
+/// The inputs that a model declares, here or, if it is not served here, where it is; none if nobody knows it, which is
+/// for the request itself to find out.
+pub(super) async fn inputs(
+    service: &InferenceService,
+    model: &Model,
+    headers: &HeaderMap,
+) -> Vec<TensorMetadata> {
+    let described = metadata(service, model.clone(), to_metadata(headers.clone())).await;
+    described.map_or_else(|_| Vec::new(), |described| described.inputs)
+}
+
+/// Answers a call.
 pub(super) async fn answer(
     service: &InferenceService,
     call: Call,
-    body: &[u8],
+    received: Received,
 ) -> Result<Response<Answer>, Refusal> {
+    let Received { headers, body, .. } = received;
+    let (body, headers) = (&body[..], to_metadata(headers));
     Ok(match call {
         Call::Live => empty(),
         Call::Ready => ready(service).await?,
         Call::Server => server(service).await?,
-        Call::Metadata(model) => json(documents::model_metadata(&metadata(service, model).await?)),
-        Call::Config(model) => json(documents::model_config(&metadata(service, model).await?)),
-        Call::ModelReady(model) => model_ready(service, model).await?,
+        Call::Metadata(model) => json(documents::model_metadata(&metadata(service, model, headers).await?)),
+        Call::Config(model) => json(documents::model_config(&metadata(service, model, headers).await?)),
+        Call::ModelReady(model) => model_ready(service, model, headers).await?,
         Call::Statistics(Model { name, version }) => {
             let request = Request::new(ModelStatisticsRequest { name, version });
             json(documents::model_statistics(service.model_statistics(request).await?.get_ref()))
@@ -85,17 +102,32 @@ async fn ready(service: &InferenceService) -> Result<Response<Answer>, Refusal> 
     if answer.get_ref().ready { Ok(empty()) } else { Err(Refusal::NotReady(None)) }
 }
 
-async fn model_ready(service: &InferenceService, model: Model) -> Result<Response<Answer>, Refusal> {
+async fn model_ready(
+    service: &InferenceService,
+    model: Model,
+    headers: MetadataMap,
+) -> Result<Response<Answer>, Refusal> {
     let Model { name, version } = model;
-    let request = Request::new(ModelReadyRequest { name: name.clone(), version });
+    let request = with(headers, ModelReadyRequest { name: name.clone(), version });
     let answer = service.model_ready(request).await?;
     if answer.get_ref().ready { Ok(empty()) } else { Err(Refusal::NotReady(Some(name))) }
 }
 
-async fn metadata(service: &InferenceService, model: Model) -> Result<ModelMetadataResponse, Refusal> {
+async fn metadata(
+    service: &InferenceService,
+    model: Model,
+    headers: MetadataMap,
+) -> Result<ModelMetadataResponse, Refusal> {
     let Model { name, version } = model;
-    let request = Request::new(ModelMetadataRequest { name, version });
+    let request = with(headers, ModelMetadataRequest { name, version });
     Ok(service.model_metadata(request).await?.into_inner())
+}
+
+/// A call that may go on to another replica, with what the client said beside it.
+fn with<T>(headers: MetadataMap, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    *request.metadata_mut() = headers;
+    request
 }
 
 async fn load(

@@ -152,3 +152,80 @@ impl AsyncWrite for Patient {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// Both ends of a connection, the first one with patience.
+    async fn connection() -> (Patient, TcpStream, Phase) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let phase = Phase::default();
+        (Patient::new(accepted.unwrap().0, phase.clone()), client.unwrap(), phase)
+    }
+
+    /// Time runs as soon as nothing else does.
+    fn run_without_waiting(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+        runtime.unwrap().block_on(test);
+    }
+
+    async fn read_times_out(stream: &mut Patient) -> Duration {
+        let began = Instant::now();
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        began.elapsed()
+    }
+
+    #[test]
+    fn a_head_has_less_time_than_the_next_request() {
+        run_without_waiting(async {
+            let (mut stream, client, phase) = connection().await;
+            assert!(read_times_out(&mut stream).await.abs_diff(HEAD) < Duration::from_millis(10));
+            phase.busy();
+            phase.done();
+            assert!(read_times_out(&mut stream).await.abs_diff(IDLE) < Duration::from_millis(10));
+            drop(client);
+        });
+    }
+
+    #[test]
+    fn a_first_byte_begins_a_head() {
+        run_without_waiting(async {
+            let (mut stream, mut client, phase) = connection().await;
+            phase.done();
+            client.write_all(b"P").await.unwrap();
+            assert_eq!(stream.read_u8().await.unwrap(), b'P');
+            assert!(read_times_out(&mut stream).await.abs_diff(HEAD) < Duration::from_millis(10));
+        });
+    }
+
+    #[test]
+    fn a_busy_connection_has_all_the_time_there_is() {
+        run_without_waiting(async {
+            let (mut stream, client, phase) = connection().await;
+            phase.busy();
+            let read = tokio::time::timeout(IDLE * 10, stream.read_u8()).await;
+            assert!(read.is_err());
+            drop(client);
+            assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        });
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_given_up() {
+        run_without_waiting(async {
+            let (mut stream, client, phase) = connection().await;
+            phase.busy();
+            let error = stream.write_all(&vec![0; 64 << 20]).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+            drop(client);
+        });
+    }
+}

@@ -17,7 +17,7 @@ pub(super) enum Refusal {
     /// There is no such path.
     NoPath(String),
     /// It is called otherwise.
-    Method(Method),
+    Method { used: Method, allowed: Method },
     /// It is larger than anything may be.
     TooLarge(usize),
     /// It did not come in time.
@@ -42,8 +42,8 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         match &self {
-            Self::Method(method) => {
-                let allowed = if method == Method::GET { "GET, HEAD" } else { "POST" };
+            Self::Method { allowed, .. } => {
+                let allowed = if allowed == Method::GET { "GET, HEAD" } else { "POST" };
                 headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
             }
             Self::Encoding(_) => {
@@ -69,7 +69,7 @@ impl Refusal {
         match self {
             Self::Status(status) => of_code(status.code()),
             Self::NoPath(_) => StatusCode::NOT_FOUND,
-            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::Encoding(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -82,8 +82,10 @@ impl Refusal {
     pub(super) fn message(&self) -> String {
         match self {
             Self::Status(status) => status.message().to_owned(),
-            Self::NoPath(path) => format!("there is nothing at {path}; what there is begins with /v2"),
-            Self::Method(method) => format!("this is called by {method}"),
+            Self::NoPath(path) => {
+                format!("there is nothing at {path}; paths are such as /v2/models/MODEL/infer")
+            }
+            Self::Method { used, allowed } => format!("{used} is not for this path, {allowed} is"),
             Self::TooLarge(limit) => {
                 format!("the request is over the limit of {limit} bytes; raise it with --max-message-size")
             }

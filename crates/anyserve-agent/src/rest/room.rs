@@ -30,6 +30,11 @@ impl Room {
 }
 
 impl Share {
+    /// What it has.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes).unwrap_or(usize::MAX)
+    }
+
     /// Takes so much more, or nothing if there is not so much.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = bytes as u64;

@@ -86,9 +86,15 @@ impl Service {
         let received = Received { headers: parts.headers, body, share, call: began };
         match call {
             Call::Infer(model) => infer_tensors(&self.dispatcher, model, received).await,
-            Call::Generate(model) => generate(&self.dispatcher, model, received).await,
-            Call::GenerateStream(model) => generate_stream(&self.dispatcher, model, received).await,
-            call => models::answer(&self.inference, call, &received.body).await,
+            Call::Generate(model) => {
+                let inputs = models::inputs(&self.inference, &model, &received.headers).await;
+                generate(&self.dispatcher, model, inputs, received).await
+            }
+            Call::GenerateStream(model) => {
+                let inputs = models::inputs(&self.inference, &model, &received.headers).await;
+                generate_stream(&self.dispatcher, model, inputs, received).await
+            }
+            call => models::answer(&self.inference, call, received).await,
         }
     }
 }
@@ -100,6 +106,6 @@ fn find(path: &str, method: &Method) -> Result<Call, Refusal> {
     if *method == allowed || (*method == Method::HEAD && allowed == Method::GET) {
         Ok(call)
     } else {
-        Err(Refusal::Method(allowed))
+        Err(Refusal::Method { used: method.clone(), allowed })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyserve_proto::inference::model_metadata_response::TensorMetadata;
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_proto::rest::{
     self, Encoded, HEADER_LENGTH, InferCall, OutputForm, RestError, decode_generate, decode_infer,
@@ -10,13 +11,14 @@ use anyserve_proto::rest::{
 };
 use anyserve_proto::tensor::normalize_response;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use tonic::metadata::MetadataMap;
 
 use super::answer::{Answer, BINARY, JSON, json};
 use super::calls::Model;
 use super::coding::Coding;
 use super::events;
+use super::metadata::to_metadata;
 use super::refusal::Refusal;
 use super::room::Share;
 use crate::dispatch::Dispatcher;
@@ -53,31 +55,33 @@ pub(super) async fn infer_tensors(
     check_size(dispatcher, &request)?;
     drop(share);
     let coding = Coding::accepted(&headers);
-    let response = infer(dispatcher, &metadata(headers), request, call, None).await?;
+    let response = infer(dispatcher, &to_metadata(headers), request, call, None).await?;
     let size = response.raw_output_contents.iter().map(Bytes::len).sum();
     let encoded = aside(size, move || encode(response, &form, coding)).await?;
     Ok(encoded)
 }
 
-/// `generate`.
+/// `generate`, of a model that declares these inputs.
 pub(super) async fn generate(
     dispatcher: &Arc<Dispatcher>,
     model: Model,
+    inputs: Vec<TensorMetadata>,
     received: Received,
 ) -> Result<Response<Answer>, Refusal> {
-    let (request, metadata, call) = generate_request(dispatcher, &model, received).await?;
+    let (request, metadata, call) = generate_request(dispatcher, model, inputs, received).await?;
     let mut response = infer(dispatcher, &metadata, request, call, None).await?;
     normalize_response(&mut response).map_err(RestError::from)?;
     Ok(json(encode_generate(&response)?))
 }
 
-/// `generate_stream`.
+/// `generate_stream`, of a model that declares these inputs.
 pub(super) async fn generate_stream(
     dispatcher: &Arc<Dispatcher>,
     model: Model,
+    inputs: Vec<TensorMetadata>,
     received: Received,
 ) -> Result<Response<Answer>, Refusal> {
-    let (request, mut metadata, _) = generate_request(dispatcher, &model, received).await?;
+    let (request, mut metadata, _) = generate_request(dispatcher, model, inputs, received).await?;
     metadata.insert("triton_grpc_error", "true".parse().expect("it is ASCII"));
     let requests = Requests::One(Some(Box::new(request)));
     events::stream(StreamCall::new(Arc::clone(dispatcher), metadata, requests)).await
@@ -85,37 +89,16 @@ pub(super) async fn generate_stream(
 
 async fn generate_request(
     dispatcher: &Arc<Dispatcher>,
-    model: &Model,
+    model: Model,
+    inputs: Vec<TensorMetadata>,
     received: Received,
 ) -> Result<(ModelInferRequest, MetadataMap, Instant), Refusal> {
     let Received { headers, body, share, call } = received;
-    // Of a model that is not served here nothing is declared; whether it is served elsewhere turns out later.
-    let inputs = dispatcher.describe(&model.name, &model.version);
-    let inputs = inputs.map_or_else(|_| Vec::new(), |(described, _)| described.inputs);
-    let Model { name, version } = model.clone();
-    let decoded = aside(body.len(), move || decode_generate(&body, &inputs, &name, &version)).await;
-    let request = decoded.map_err(|refusal| reject(dispatcher, refusal))?;
+    let decode = move || decode_generate(&body, &inputs, &model.name, &model.version);
+    let request = aside(share.bytes(), decode).await.map_err(|refusal| reject(dispatcher, refusal))?;
     check_size(dispatcher, &request)?;
     drop(share);
-    Ok((request, metadata(headers), call))
-}
-
-/// Headers as the metadata of a gRPC call, without what only HTTP has.
-fn metadata(mut headers: HeaderMap) -> MetadataMap {
-    const OWN: [HeaderName; 8] = [
-        header::CONNECTION,
-        header::CONTENT_LENGTH,
-        header::CONTENT_TYPE,
-        header::CONTENT_ENCODING,
-        header::EXPECT,
-        header::HOST,
-        header::TRANSFER_ENCODING,
-        HeaderName::from_static(HEADER_LENGTH),
-    ];
-    for name in OWN {
-        headers.remove(name);
-    }
-    MetadataMap::from_headers(headers)
+    Ok((request, to_metadata(headers), call))
 }
 
 fn header_length(headers: &HeaderMap) -> Result<Option<usize>, Refusal> {
