@@ -29,7 +29,10 @@ RIGHT = [
     *[POOL % f"slo: {slo}" for slo in ("30", "0.5", "500ms", "1h30m", "'30'", "1.5d", "5 M", "1h 30m", "'00.10'")],
     *[POOL % f"memory: {size}" for size in ("0", "1048576", "1MiB", "'1.5 GiB'", "10g", "2tb", "1G")],
     *[POOL % option for option in ("idle_timeout: never", "min_residence: 0", "min_residence: 0s", "max_requests: 0")],
-    *[SERVER % option for option in ("http_port: 0", "metrics_port: none", "metrics_port: 0", "port: 65535", "max_queue_bytes: 1MiB")],
+    *[
+        SERVER % option
+        for option in ("http_port: 0", "metrics_port: none", "metrics_port: 0", "port: 65535", "max_queue_bytes: 1MiB")
+    ],
     *[BUDGET % option for option in ("gpus: all", "gpus: []", "gpus: [0, 7]", "my-counter: 0", "")],
 ]
 WRONG = [

@@ -6,6 +6,23 @@ use percent_encoding::percent_decode_str;
 /// A call, with the names that its path has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Call {
+    /// One whose request has tensors.
+    Tensors(Tensors, Model),
+    /// Any other.
+    Plain(Plain),
+}
+
+/// What comes of tensors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tensors {
+    Infer,
+    Generate,
+    GenerateStream,
+}
+
+/// A call without tensors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Plain {
     Server,
     Live,
     Ready,
@@ -14,9 +31,6 @@ pub(super) enum Call {
     Config(Model),
     /// Of all models, if it has no name.
     Statistics(Model),
-    Infer(Model),
-    Generate(Model),
-    GenerateStream(Model),
     Index,
     Load(String),
     Unload(String),
@@ -47,38 +61,50 @@ impl Call {
         }
         let parts = parts.map(decoded).collect::<Option<Vec<_>>>()?;
         let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-        Some(match parts[..] {
-            [] => Self::Server,
-            ["health", "live"] => Self::Live,
-            ["health", "ready"] => Self::Ready,
-            ["models", "stats"] => Self::Statistics(Model::default()),
-            ["models", name, "versions", version, ref call @ ..] => Self::of_model(name, version, call)?,
-            ["models", name, ref call @ ..] => Self::of_model(name, "", call)?,
-            ["repository", "index"] => Self::Index,
-            ["repository", "models", name, "load"] => Self::Load(name.to_owned()),
-            ["repository", "models", name, "unload"] => Self::Unload(name.to_owned()),
-            ["systemsharedmemory", "region", name, call] => Self::of_region(name, call)?,
-            ["systemsharedmemory", call] if call != "register" => Self::of_region("", call)?,
-            ["cudasharedmemory", .., "status"] => Self::CudaSharedMemory(Method::GET),
-            ["cudasharedmemory", .., "register" | "unregister"] => Self::CudaSharedMemory(Method::POST),
+        Some(Self::Plain(match parts[..] {
+            [] => Plain::Server,
+            ["health", "live"] => Plain::Live,
+            ["health", "ready"] => Plain::Ready,
+            ["models", "stats"] => Plain::Statistics(Model::default()),
+            ["models", name, "versions", version, ref call @ ..] => {
+                return Self::of_model(name, version, call);
+            }
+            ["models", name, ref call @ ..] => return Self::of_model(name, "", call),
+            ["repository", "index"] => Plain::Index,
+            ["repository", "models", name, "load"] => Plain::Load(name.to_owned()),
+            ["repository", "models", name, "unload"] => Plain::Unload(name.to_owned()),
+            ["systemsharedmemory", "region", name, call] => Plain::of_region(name, call)?,
+            ["systemsharedmemory", call] if call != "register" => Plain::of_region("", call)?,
+            ["cudasharedmemory", .., "status"] => Plain::CudaSharedMemory(Method::GET),
+            ["cudasharedmemory", .., "register" | "unregister"] => Plain::CudaSharedMemory(Method::POST),
             _ => return None,
-        })
+        }))
     }
 
     fn of_model(name: &str, version: &str, call: &[&str]) -> Option<Self> {
         let model = Model { name: name.to_owned(), version: version.to_owned() };
         Some(match call {
-            [] => Self::Metadata(model),
-            ["ready"] => Self::ModelReady(model),
-            ["config"] => Self::Config(model),
-            ["stats"] => Self::Statistics(model),
-            ["infer"] => Self::Infer(model),
-            ["generate"] => Self::Generate(model),
-            ["generate_stream"] => Self::GenerateStream(model),
+            [] => Self::Plain(Plain::Metadata(model)),
+            ["ready"] => Self::Plain(Plain::ModelReady(model)),
+            ["config"] => Self::Plain(Plain::Config(model)),
+            ["stats"] => Self::Plain(Plain::Statistics(model)),
+            ["infer"] => Self::Tensors(Tensors::Infer, model),
+            ["generate"] => Self::Tensors(Tensors::Generate, model),
+            ["generate_stream"] => Self::Tensors(Tensors::GenerateStream, model),
             _ => return None,
         })
     }
 
+    /// How it is called; `GET` stands for `HEAD` too.
+    pub(super) fn method(&self) -> Method {
+        match self {
+            Self::Plain(call) => call.method(),
+            Self::Tensors(..) => Method::POST,
+        }
+    }
+}
+
+impl Plain {
     fn of_region(name: &str, call: &str) -> Option<Self> {
         let name = name.to_owned();
         Some(match call {
@@ -89,13 +115,9 @@ impl Call {
         })
     }
 
-    /// How it is called; `GET` stands for `HEAD` too.
-    pub(super) fn method(&self) -> Method {
+    fn method(&self) -> Method {
         match self {
-            Self::Infer(_)
-            | Self::Generate(_)
-            | Self::GenerateStream(_)
-            | Self::Index
+            Self::Index
             | Self::Load(_)
             | Self::Unload(_)
             | Self::SharedMemoryRegister(_)
@@ -119,21 +141,26 @@ mod tests {
     #[test]
     fn paths_are_calls() {
         let model = |name: &str, version: &str| Model { name: name.to_owned(), version: version.to_owned() };
-        let paths = [
-            ("/v2", Call::Server),
-            ("/v2/", Call::Server),
-            ("/v2/health/ready", Call::Ready),
-            ("/v2/models/stats", Call::Statistics(Model::default())),
-            ("/v2/models/a%2Fb%20c/infer", Call::Infer(model("a/b c", ""))),
-            ("/v2/models/m/versions/3", Call::Metadata(model("m", "3"))),
-            ("/v2/models/m/versions/3/generate_stream", Call::GenerateStream(model("m", "3"))),
-            ("/v2/repository/models/m/unload", Call::Unload("m".to_owned())),
-            ("/v2/systemsharedmemory/status", Call::SharedMemoryStatus(String::new())),
-            ("/v2/systemsharedmemory/region/r/register", Call::SharedMemoryRegister("r".to_owned())),
-            ("/v2/cudasharedmemory/region/r/register", Call::CudaSharedMemory(Method::POST)),
+        let plain = [
+            ("/v2", Plain::Server),
+            ("/v2/", Plain::Server),
+            ("/v2/health/ready", Plain::Ready),
+            ("/v2/models/stats", Plain::Statistics(Model::default())),
+            ("/v2/models/m/versions/3", Plain::Metadata(model("m", "3"))),
+            ("/v2/repository/models/m/unload", Plain::Unload("m".to_owned())),
+            ("/v2/systemsharedmemory/status", Plain::SharedMemoryStatus(String::new())),
+            ("/v2/systemsharedmemory/region/r/register", Plain::SharedMemoryRegister("r".to_owned())),
+            ("/v2/cudasharedmemory/region/r/register", Plain::CudaSharedMemory(Method::POST)),
         ];
-        for (path, call) in paths {
-            assert_eq!(Call::of(path), Some(call), "{path}");
+        for (path, call) in plain {
+            assert_eq!(Call::of(path), Some(Call::Plain(call)), "{path}");
+        }
+        let tensors = [
+            ("/v2/models/a%2Fb%20c/infer", Tensors::Infer, model("a/b c", "")),
+            ("/v2/models/m/versions/3/generate_stream", Tensors::GenerateStream, model("m", "3")),
+        ];
+        for (path, how, model) in tensors {
+            assert_eq!(Call::of(path), Some(Call::Tensors(how, model)), "{path}");
         }
         let unknown = [
             "/",
@@ -141,14 +168,13 @@ mod tests {
             "/v22",
             "/v2/models",
             "/v2/models//infer",
-            "/v2/models/m/",
             "/v2/models/m/versions",
             "/v2/models/%ff",
             "/v2/models/m/infer/x",
             "/v2/systemsharedmemory/register",
             "/v2/health",
         ];
-        for path in unknown.into_iter().filter(|path| *path != "/v2/models/m/") {
+        for path in unknown {
             assert_eq!(Call::of(path), None, "{path}");
         }
     }

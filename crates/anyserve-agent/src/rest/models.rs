@@ -15,7 +15,7 @@ use tonic::Request;
 use tonic::metadata::MetadataMap;
 
 use super::answer::{Answer, empty, json};
-use super::calls::{Call, Model};
+use super::calls::{Model, Plain};
 use super::metadata::to_metadata;
 use super::refusal::Refusal;
 use super::tensors::Received;
@@ -41,54 +41,53 @@ pub(super) async fn inputs(
 /// Answers a call.
 pub(super) async fn answer(
     service: &InferenceService,
-    call: Call,
+    call: Plain,
     received: Received,
 ) -> Result<Response<Answer>, Refusal> {
     let Received { headers, body, .. } = received;
-    let (body, headers) = (&body[..], to_metadata(headers));
+    let headers = to_metadata(headers);
     Ok(match call {
-        Call::Live => empty(),
-        Call::Ready => ready(service).await?,
-        Call::Server => server(service).await?,
-        Call::Metadata(model) => json(documents::model_metadata(&metadata(service, model, headers).await?)),
-        Call::Config(model) => json(documents::model_config(&metadata(service, model, headers).await?)),
-        Call::ModelReady(model) => model_ready(service, model, headers).await?,
-        Call::Statistics(Model { name, version }) => {
+        Plain::Live => empty(),
+        Plain::Ready => ready(service).await?,
+        Plain::Server => server(service).await?,
+        Plain::Metadata(model) => json(documents::model_metadata(&metadata(service, model, headers).await?)),
+        Plain::Config(model) => json(documents::model_config(&metadata(service, model, headers).await?)),
+        Plain::ModelReady(model) => model_ready(service, model, headers).await?,
+        Plain::Statistics(Model { name, version }) => {
             let request = Request::new(ModelStatisticsRequest { name, version });
             json(documents::model_statistics(service.model_statistics(request).await?.get_ref()))
         }
-        Call::Index => {
-            let ready = documents::index_is_of_ready(body)?;
+        Plain::Index => {
+            let ready = documents::index_is_of_ready(&body)?;
             let request = Request::new(RepositoryIndexRequest { ready, ..Default::default() });
             json(documents::repository_index(service.repository_index(request).await?.get_ref()))
         }
-        Call::Load(name) => load(service, name, body).await?,
-        Call::Unload(name) => unload(service, name, body).await?,
-        Call::SharedMemoryStatus(name) => {
-            let request = Request::new(SystemSharedMemoryStatusRequest { name });
-            let status = service.system_shared_memory_status(request).await?;
-            json(documents::shared_memory_status(status.get_ref()))
-        }
-        Call::SharedMemoryRegister(name) => {
-            let request = documents::register_shared_memory(body, &name)?;
+        Plain::Load(name) => load(service, name, &body).await?,
+        Plain::Unload(name) => unload(service, name, &body).await?,
+        Plain::SharedMemoryStatus(name) => shared_memory(service, name).await?,
+        Plain::SharedMemoryRegister(name) => {
+            let request = documents::register_shared_memory(&body, &name)?;
             service.system_shared_memory_register(Request::new(request)).await?;
             empty()
         }
-        Call::SharedMemoryUnregister(name) => {
+        Plain::SharedMemoryUnregister(name) => {
             let request = Request::new(SystemSharedMemoryUnregisterRequest { name });
             service.system_shared_memory_unregister(request).await?;
             empty()
         }
-        Call::CudaSharedMemory(_) => {
+        Plain::CudaSharedMemory(_) => {
             // All three of them say the same.
             let request = Request::new(CudaSharedMemoryStatusRequest::default());
             service.cuda_shared_memory_status(request).await?;
             empty()
         }
-        Call::Infer(_) | Call::Generate(_) | Call::GenerateStream(_) => {
-            return Err(Refusal::Invalid("a request with tensors came the wrong way".to_owned()));
-        }
     })
+}
+
+async fn shared_memory(service: &InferenceService, name: String) -> Result<Response<Answer>, Refusal> {
+    let request = Request::new(SystemSharedMemoryStatusRequest { name });
+    let status = service.system_shared_memory_status(request).await?;
+    Ok(json(documents::shared_memory_status(status.get_ref())))
 }
 
 async fn server(service: &InferenceService) -> Result<Response<Answer>, Refusal> {

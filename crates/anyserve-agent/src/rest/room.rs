@@ -35,6 +35,17 @@ impl Share {
         usize::try_from(self.bytes).unwrap_or(usize::MAX)
     }
 
+    /// Has so much from now on, and not what it had.
+    pub(super) fn set(&mut self, bytes: usize) -> Result<(), Refusal> {
+        if let Some(more) = bytes.checked_sub(self.bytes()) {
+            return self.grow(more);
+        }
+        let less = self.bytes - bytes as u64;
+        self.room.held.fetch_sub(less, Ordering::Relaxed);
+        self.bytes -= less;
+        Ok(())
+    }
+
     /// Takes so much more, or nothing if there is not so much.
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let bytes = bytes as u64;
@@ -67,7 +78,9 @@ mod tests {
         first.grow(6).unwrap();
         let mut second = room.share();
         assert!(matches!(second.grow(5), Err(Refusal::NoRoom { held: 6, limit: 10 })));
+        first.set(4).unwrap();
+        second.set(5).unwrap();
         drop(first);
-        second.grow(10).unwrap();
+        second.grow(5).unwrap();
     }
 }

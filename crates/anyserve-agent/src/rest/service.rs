@@ -10,12 +10,12 @@ use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
 use super::answer::Answer;
-use super::calls::Call;
+use super::calls::{Call, Tensors};
 use super::coding::Coding;
 use super::patience::Phase;
 use super::refusal::Refusal;
 use super::room::Room;
-use super::tensors::{Received, aside, generate, generate_stream, infer_tensors};
+use super::tensors::{LARGE, Received, aside, generate, generate_stream, infer_tensors};
 use super::{body, models};
 use crate::dispatch::Dispatcher;
 use crate::ingress::InferenceService;
@@ -80,21 +80,22 @@ impl Service {
         let mut body = body::read(&parts.headers, &mut incoming, limit, &mut share).await?;
         if let Some(coding) = Coding::of_content(&parts.headers)? {
             let compressed = body;
-            body = aside(compressed.len(), move || coding.decompress(&compressed, limit)).await?;
-            share.grow(body.len())?;
+            // However small it is, what comes of it may be large.
+            body = aside(LARGE, move || coding.decompress(&compressed, limit)).await?;
+            share.set(body.len())?;
         }
         let received = Received { headers: parts.headers, body, share, call: began };
         match call {
-            Call::Infer(model) => infer_tensors(&self.dispatcher, model, received).await,
-            Call::Generate(model) => {
+            Call::Plain(call) => models::answer(&self.inference, call, received).await,
+            Call::Tensors(Tensors::Infer, model) => infer_tensors(&self.dispatcher, model, received).await,
+            Call::Tensors(Tensors::Generate, model) => {
                 let inputs = models::inputs(&self.inference, &model, &received.headers).await;
                 generate(&self.dispatcher, model, inputs, received).await
             }
-            Call::GenerateStream(model) => {
+            Call::Tensors(Tensors::GenerateStream, model) => {
                 let inputs = models::inputs(&self.inference, &model, &received.headers).await;
                 generate_stream(&self.dispatcher, model, inputs, received).await
             }
-            call => models::answer(&self.inference, call, received).await,
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::failure::Failure;
 use crate::ingress::{Requests, StreamCall, infer};
 
 /// Bodies from this size on are brought into another form by threads that may be blocked.
-const LARGE: usize = 256 << 10;
+pub(super) const LARGE: usize = 256 << 10;
 /// Responses below this size are not worth compressing.
 const SMALL: usize = 1 << 10;
 
