@@ -15,6 +15,7 @@ mod amount;
 mod budget;
 mod decide;
 mod grow;
+mod hope;
 mod misfit;
 mod next;
 mod pool;

@@ -2,6 +2,7 @@
 
 mod amounts;
 mod evicting;
+mod hoping;
 mod orders;
 mod property;
 mod queues;

@@ -27,6 +27,7 @@ mod pools;
 mod queue;
 mod ranking;
 mod request;
+mod slots;
 mod tournament;
 mod types;
 mod usage;

@@ -18,6 +18,11 @@ impl Priority {
         u8::try_from(level).ok().filter(|level| (1..=LOWEST).contains(level)).map(Self)
     }
 
+    /// 1 for the highest.
+    pub fn level(self) -> u64 {
+        self.0.into()
+    }
+
     /// 0 for the highest.
     pub(super) fn index(self) -> usize {
         usize::from(self.0) - 1
