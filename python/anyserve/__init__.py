@@ -27,8 +27,9 @@ from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import batch
+    from .calls import CallStream, acall, call, stream
     from .client import AsyncClient, AsyncResultStream, Client, ResultStream
-    from .objects import call, create, create_empty, delete, get, lookup, stat
+    from .objects import create, create_empty, delete, get, lookup, stat
     from .results import InferResult
     from .stream import AsyncStream
     from .worker_class import Worker
@@ -39,6 +40,7 @@ __all__ = [
     "AsyncClient",
     "AsyncResultStream",
     "AsyncStream",
+    "CallStream",
     "Capability",
     "Client",
     "Context",
@@ -53,6 +55,7 @@ __all__ = [
     "TensorSpec",
     "Worker",
     "__version__",
+    "acall",
     "batch",
     "call",
     "create",
@@ -61,6 +64,7 @@ __all__ = [
     "get",
     "lookup",
     "stat",
+    "stream",
 ]
 
 # What few workers need is imported when it is first asked for: a worker starts as fast as its imports are.
@@ -73,7 +77,8 @@ _LATER = {
     "ResultStream": "client",
     "Worker": "worker_class",
     "batch": "batch",
-    **dict.fromkeys(["call", "create", "create_empty", "delete", "get", "lookup", "stat"], "objects"),
+    **dict.fromkeys(["CallStream", "acall", "call", "stream"], "calls"),
+    **dict.fromkeys(["create", "create_empty", "delete", "get", "lookup", "stat"], "objects"),
 }
 
 

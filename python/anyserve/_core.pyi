@@ -2,13 +2,17 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, Self, TypeAlias, final
 
 import numpy as np
 
+from .calls import CallStream
+from .results import InferResult
+
 __all__ = [
     "Admin",
+    "Call",
     "Capability",
     "Client",
     "ClientObjects",
@@ -31,6 +35,7 @@ __all__ = [
     "Writable",
     "__version__",
     "assigned_gpus",
+    "call",
     "copied_bytes",
     "decode_generate",
     "decode_infer",
@@ -86,6 +91,48 @@ class Context:
     @property
     def time_left(self) -> float | None:
         """Seconds until the client stops waiting, 0.0 if it has; None if it did not say."""
+    def call(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> InferResult:
+        """Has a request served by whoever offers what it asks for, and waits for its outputs: :func:`anyserve.call`."""
+    def acall(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> Coroutine[Any, Any, InferResult]:
+        """The same without holding up the event loop: :func:`anyserve.acall`."""
+    def stream(
+        self,
+        model_name: str = "",
+        inputs: Mapping[str, Any] | None = None,
+        *,
+        capability: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+        timeout: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        model_version: str = "",
+        request_id: str = "",
+        outputs: Sequence[str] = (),
+    ) -> CallStream:
+        """The same for a request that has any number of responses, as they come: :func:`anyserve.stream`."""
 
 @final
 class InferTensorContents:
@@ -200,7 +247,6 @@ class Objects:
     def lookup(self, keys: str | list[str]) -> Any: ...
     def delete(self, name: ObjectRef | str) -> bool: ...
     def stat(self, name: ObjectRef | str) -> ObjectInfo: ...
-    def infer(self, request: ModelInferRequest, timeout: float | None = None) -> ModelInferResponse: ...
 
 @final
 class ClientObjects:
@@ -576,6 +622,42 @@ class Stream:
         """Ends the stream before the handler returns; nothing can be sent afterwards."""
 
 @final
+class Call:
+    """A request that a handler makes of other workers; it is cancelled when nobody refers to it."""
+
+    def __new__(
+        cls,
+        request: ModelInferRequest,
+        requests: Sequence[int] | None = None,
+        timeout: float | None = None,
+        endpoint: str | None = None,
+        *,
+        stream: bool = False,
+        watched: bool = False,
+    ) -> Self:
+        """Makes the call, in the name of these requests of the agent's, or of those of the handler that runs.
+
+        With ``watched``, :meth:`Worker.drain` says when something has come for it.
+        """
+    @property
+    def id(self) -> int:
+        """As :meth:`Worker.drain` names it."""
+    def next(self) -> ModelInferResponse | None:
+        """Waits for the next response; None after the last."""
+    def try_next(self) -> tuple[bool, ModelInferResponse | None]:
+        """Whether there is something; and if so, the next response, or None after the last."""
+    def cancel(self) -> None:
+        """Nobody waits for it any longer; who does gets None."""
+
+def call(
+    request: ModelInferRequest,
+    requests: Sequence[int] | None = None,
+    timeout: float | None = None,
+    endpoint: str | None = None,
+) -> ModelInferResponse:
+    """Makes a call that has one response, and waits for it."""
+
+@final
 class Work:
     """What one call of a handler is to answer, in the hands of an event loop."""
 
@@ -634,11 +716,12 @@ class Worker:
         """Tells the agent that its last order was carried out, or why not."""
     def lend_to_loop(self) -> list[int]:
         """From now on an event loop brings in the agent's messages, by `drain`. Returns the socket to watch."""
-    def drain(self, most: int) -> tuple[list[Work], list[int], list[int], int | None, bool]:
+    def drain(self, most: int) -> tuple[list[Work], list[int], list[int], list[int], int | None, bool]:
         """Brings in what has arrived, without waiting.
 
         Returns at most `most` batches, the requests that nobody waits for any longer, those whose streams may go on,
-        the level that the agent wants the worker to sleep at (0 to wake), and whether to stop.
+        the calls that are watched and for which something came, the level that the agent wants the worker to sleep at
+        (0 to wake), and whether to stop.
         """
     def take(self, most: int) -> list[Work]:
         """At most `most` batches that have arrived."""

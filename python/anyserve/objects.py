@@ -10,16 +10,12 @@ others (not if it is pinned, and not while anybody looks at it); a view stays va
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from collections.abc import Sequence
+from typing import Any, overload
 
 from ._core import EmptyObject, ObjectInfo, ObjectRef, Objects
-from .requests import make_request
 
-if TYPE_CHECKING:
-    from .results import InferResult
-
-__all__ = ["call", "create", "create_empty", "delete", "get", "lookup", "stat"]
+__all__ = ["create", "create_empty", "delete", "get", "lookup", "stat"]
 
 _objects = Objects()
 
@@ -89,25 +85,3 @@ def delete(name: ObjectRef | str) -> bool:
 def stat(name: ObjectRef | str) -> ObjectInfo:
     """What is known of an object of this agent. Raises NotFoundError if there is none."""
     return _objects.stat(name)
-
-
-def call(
-    model_name: str = "",
-    inputs: Mapping[str, Any] | None = None,
-    *,
-    capability: Mapping[str, Any] | None = None,
-    timeout: float | None = None,
-    parameters: Mapping[str, Any] | None = None,
-    model_version: str = "",
-    request_id: str = "",
-    outputs: Sequence[str] = (),
-) -> InferResult:
-    """Has a request served by whoever offers what it asks for, from within a handler; waits for its outputs.
-
-    Arguments and errors as for :meth:`anyserve.Client.infer`. Large contents are not copied: the other worker looks at
-    them where they are.
-    """
-    from .results import InferResult
-
-    request = make_request(model_name, model_version, request_id, inputs, parameters, outputs, capability)
-    return InferResult(_objects.infer(request, timeout))

@@ -55,6 +55,17 @@ pub(crate) enum Failure {
     ClientGone,
     #[error("the worker that ran the request is gone: {0}")]
     WorkerLost(String),
+    #[error("nobody waits any longer for the request that made the call")]
+    CallerGone,
+    #[error("the deadline of the request that made the call has passed")]
+    CallerLate,
+    #[error("{0} calls of this worker are under way already, as many as may be")]
+    TooManyCalls(usize),
+    #[error(
+        "the call of {capability} can never run: it is for {pools}, and whoever has these slots waits for a call, \
+         directly or indirectly this one; give the pool more workers (max) or more concurrency"
+    )]
+    Circle { capability: String, pools: String },
     #[error("{message}")]
     Handler { kind: Kind, message: String, retry_after: Option<Duration> },
     #[error("pool '{pool}' cannot start a worker, and tries again in {again_in:?}: {failure}")]
@@ -107,6 +118,14 @@ impl Failure {
         Self::StreamOnly(format!(
             "{capability} streams its responses: call it by ModelStreamInfer (client.stream; generate_stream over REST), not ModelInfer"
         ))
+    }
+
+    /// What a call hears whose caller was given up for that reason.
+    pub(crate) fn of_caller(failure: &Self) -> Self {
+        match failure.code() {
+            Code::DeadlineExceeded => Self::CallerLate,
+            _ => Self::CallerGone,
+        }
     }
 
     /// Why it was not accepted, as the metrics call it.
@@ -184,11 +203,15 @@ impl Failure {
             Self::Refused(..)
             | Self::PredictedMiss(..)
             | Self::MemoryFull { .. }
-            | Self::ArenaFull { .. } => Code::ResourceExhausted,
-            Self::Deadline(_) | Self::DeadlinePassed | Self::Hung(_) | Self::Overrun(_) => {
-                Code::DeadlineExceeded
-            }
-            Self::ClientGone => Code::Cancelled,
+            | Self::ArenaFull { .. }
+            | Self::TooManyCalls(_) => Code::ResourceExhausted,
+            Self::Deadline(_)
+            | Self::DeadlinePassed
+            | Self::Hung(_)
+            | Self::Overrun(_)
+            | Self::CallerLate => Code::DeadlineExceeded,
+            Self::ClientGone | Self::CallerGone => Code::Cancelled,
+            Self::Circle { .. } => Code::FailedPrecondition,
             Self::WorkerLost(_)
             | Self::Draining
             | Self::CutOff
@@ -204,8 +227,7 @@ impl Failure {
 
     /// The same for a worker, as its handlers raise it.
     pub(crate) fn kind(&self) -> Kind {
-        let code = self.code();
-        KINDS.iter().find(|(_, known)| *known == code).map_or(Kind::Internal, |(kind, _)| *kind)
+        kind_of(self.code())
     }
 }
 
@@ -230,6 +252,11 @@ pub(crate) fn outcome(code: Code) -> &'static str {
         Code::DataLoss => "data_loss",
         Code::Unknown => "unknown",
     }
+}
+
+/// A status code as handlers know it.
+pub(crate) fn kind_of(code: Code) -> Kind {
+    KINDS.iter().find(|(_, known)| *known == code).map_or(Kind::Internal, |(kind, _)| *kind)
 }
 
 /// The codes of what workers report.

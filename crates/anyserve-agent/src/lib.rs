@@ -22,6 +22,7 @@ mod objects;
 mod replicas;
 mod rest;
 mod telemetry;
+mod trace;
 mod worker;
 
 pub use agent::{Agent, Served, Shutdown};

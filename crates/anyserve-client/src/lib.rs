@@ -34,7 +34,7 @@ pub use objects::Objects;
 pub use stream::ResponseStream;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream;
-use tonic::metadata::MetadataValue;
+use tonic::metadata::{KeyAndValueRef, MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -69,6 +69,8 @@ pub struct CallOptions {
     pub capability: Option<Query>,
     /// How long to wait; the server is told.
     pub timeout: Option<Duration>,
+    /// What goes beside the request.
+    pub metadata: MetadataMap,
 }
 
 /// Why a call failed.
@@ -136,7 +138,7 @@ impl Client {
     ) -> Result<ModelInferResponse, ClientError> {
         add_capability(&mut request, options);
         let mut grpc = self.grpc.clone();
-        let call = grpc.model_infer(with_timeout(request, options.timeout));
+        let call = grpc.model_infer(with_options(request, options));
         let mut response = self.within(options.timeout, call).await?;
         tensor::normalize_response(&mut response)?;
         Ok(response)
@@ -150,7 +152,7 @@ impl Client {
     ) -> Result<ResponseStream, ClientError> {
         add_capability(&mut request, options);
         let timeout = options.timeout.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
-        let mut call = with_timeout(tokio_stream::once(request), options.timeout);
+        let mut call = with_options(tokio_stream::once(request), options);
         // With one request on the call, its error had better be the call's own.
         call.metadata_mut().insert("triton_grpc_error", MetadataValue::from_static("true"));
         let mut grpc = self.grpc.clone();
@@ -226,6 +228,17 @@ fn add_capability(request: &mut ModelInferRequest, options: &CallOptions) {
             InferParameter { parameter_choice: Some(ParameterChoice::StringParam(value.clone())) };
         request.parameters.insert(format!("cap.{key}"), parameter);
     }
+}
+
+fn with_options<T>(message: T, options: &CallOptions) -> Request<T> {
+    let mut request = with_timeout(message, options.timeout);
+    for entry in options.metadata.iter() {
+        match entry {
+            KeyAndValueRef::Ascii(key, value) => drop(request.metadata_mut().append(key, value.clone())),
+            KeyAndValueRef::Binary(key, value) => drop(request.metadata_mut().append_bin(key, value.clone())),
+        }
+    }
+    request
 }
 
 fn with_timeout<T>(message: T, timeout: Option<Duration>) -> Request<T> {

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyIterator, PyList};
 
 use crate::context::PyContext;
+use crate::current::Entered;
 use crate::errors;
 use crate::handler::{Kind, Ready};
 use crate::message::{PyInferRequest, PyInferResponse};
@@ -20,6 +21,7 @@ pub(crate) const LARGE_REPLY: usize = 64 * 1024;
 
 /// Runs a handler that is not async on a batch, or a batch of one. Fails only on what must end the worker.
 pub(crate) fn run(py: Python<'_>, handler: &Ready, mut batch: Vec<Request>) -> PyResult<()> {
+    let _entered = Entered::new(&batch);
     if matches!(handler.kind, Kind::Unary | Kind::Batch) {
         let result =
             arguments(py, handler, &mut batch).and_then(|arguments| invoke(py, handler, arguments, None));
@@ -56,6 +58,7 @@ pub(crate) fn arguments<'py>(
     batch: &mut [Request],
 ) -> PyResult<Arguments<'py>> {
     let context = |request: &Request| PyContext {
+        request: request.id(),
         capability: Arc::clone(&handler.pairs),
         cancelled: request.cancellation(),
         deadline: request.deadline(),

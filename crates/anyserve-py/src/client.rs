@@ -162,7 +162,7 @@ fn options(
     timeout: Option<f64>,
 ) -> PyResult<CallOptions> {
     let capability = capability.map(|pairs| to_query(py, pairs)).transpose()?;
-    Ok(CallOptions { capability, timeout: to_timeout(timeout)? })
+    Ok(CallOptions { capability, timeout: to_timeout(timeout)?, ..CallOptions::default() })
 }
 
 pub(crate) fn to_timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {

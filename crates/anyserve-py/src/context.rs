@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple, PyType};
 
 use crate::gpus::assigned_gpus;
 use crate::objects::PyObjects;
@@ -14,6 +15,8 @@ use crate::objects::PyObjects;
 /// What holds for the request that a handler works on.
 #[pyclass(frozen, module = "anyserve", name = "Context")]
 pub(crate) struct PyContext {
+    /// The agent's number for it.
+    pub(crate) request: u64,
     pub(crate) capability: Arc<BTreeMap<String, String>>,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) deadline: Option<Instant>,
@@ -47,9 +50,50 @@ impl PyContext {
         PyObjects
     }
 
+    /// Has a request served by whoever offers what it asks for, and waits for its outputs.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, model_name='', inputs=None, *, capability=None, endpoint=None, timeout=None, parameters=None, model_version='', request_id='', outputs=())")]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.caller(py)?.call_method("call", args, kwargs)
+    }
+
+    /// The same without holding up the event loop.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, model_name='', inputs=None, *, capability=None, endpoint=None, timeout=None, parameters=None, model_version='', request_id='', outputs=())")]
+    fn acall<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.caller(py)?.call_method("acall", args, kwargs)
+    }
+
+    /// The same for a request that has any number of responses: returns them as they come.
+    #[pyo3(signature = (*args, **kwargs), text_signature = "($self, model_name='', inputs=None, *, capability=None, endpoint=None, timeout=None, parameters=None, model_version='', request_id='', outputs=())")]
+    fn stream<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.caller(py)?.call_method("stream", args, kwargs)
+    }
+
     /// Seconds until the client stops waiting, 0.0 if it has; None if it did not say.
     #[getter]
     fn time_left(&self) -> Option<f64> {
         self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()).as_secs_f64())
+    }
+}
+
+impl PyContext {
+    /// Who makes calls in the name of the request.
+    fn caller<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+        CLASS.import(py, "anyserve.calls", "Caller")?.call1(((self.request,),))
     }
 }

@@ -5,11 +5,13 @@ mod admin;
 mod agent;
 mod array;
 mod call;
+mod calls;
 mod capability;
 mod client;
 mod client_objects;
 mod contents;
 mod context;
+mod current;
 mod errors;
 mod fleet;
 mod gpus;
@@ -42,6 +44,8 @@ mod _core {
     use super::admin::PyAdmin;
     #[pymodule_export]
     use super::agent::run_agent;
+    #[pymodule_export]
+    use super::calls::{PyCall, call};
     #[pymodule_export]
     use super::capability::PyCapability;
     #[pymodule_export]

@@ -7,14 +7,13 @@ use anyserve::proto::tensor::Datatype;
 use anyserve::worker::objects::{Creation, Info, Name};
 use bytes::Bytes;
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::array;
 use crate::client_objects::{found_to_python, to_keys};
 use crate::errors;
-use crate::message::{PyInferRequest, PyInferResponse};
 use crate::object_ref::PyObjectRef;
 use crate::quick;
 use crate::raw::PyRaw;
@@ -161,27 +160,6 @@ impl PyObjects {
         let (name, objects) = (to_name(name)?, store::objects()?);
         let info = py.detach(|| objects.stat(&name)).map_err(|failure| errors::from_failure(py, &failure))?;
         Ok(PyObjectInfo::from(info))
-    }
-
-    /// Has a request served by whoever offers what it asks for.
-    #[pyo3(signature = (request, timeout=None))]
-    #[expect(clippy::unused_self, reason = "to Python it is a method")]
-    fn infer(
-        &self,
-        py: Python<'_>,
-        request: &PyInferRequest,
-        timeout: Option<f64>,
-    ) -> PyResult<PyInferResponse> {
-        let (mut request, timeout) = (request.to_proto(py)?, to_ttl(timeout)?);
-        let contents = std::mem::take(&mut request.raw_input_contents);
-        let objects = store::objects()?;
-        let (mut response, contents) = py
-            .detach(|| objects.infer(request, &contents, timeout))
-            .map_err(|failure| errors::from_failure(py, &failure))?;
-        response.raw_output_contents = contents;
-        anyserve::proto::tensor::normalize_response(&mut response)
-            .map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        PyInferResponse::from_proto(py, response)
     }
 }
 

@@ -15,6 +15,9 @@ use crate::raw::PyRaw;
 /// sent faster than it answers.
 const SHARED: usize = 256 * 1024;
 
+/// Smaller contents go with the message wherever they lie, so they may as well be copied.
+const PLACED: usize = 8 * 1024;
+
 /// Copies of so many bytes are made without the GIL.
 const LARGE: usize = 1 << 20;
 
@@ -81,7 +84,7 @@ fn copy(py: Python<'_>, bytes: &[u8]) -> Bytes {
 
 /// The bytes of an array that is a view of contents, without a copy: `bytes` lie in what one of its bases holds.
 pub(crate) fn viewed(array: &Bound<'_, PyAny>, bytes: &[u8]) -> Option<Bytes> {
-    if bytes.len() < SHARED {
+    if bytes.len() < PLACED {
         return None;
     }
     let mut base = array.clone();

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::call;
+use crate::current;
 use crate::handler::{Kind, Ready};
 use crate::message::PyInferResponse;
 use crate::outlet::Outlet;
@@ -80,6 +81,7 @@ impl PyWork {
     /// Calls an async handler; returns its coroutine or its async generator.
     #[pyo3(signature = (stream=None))]
     fn call<'py>(&self, py: Python<'py>, stream: Option<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        current::enter_task(py, &self.ids)?;
         let mut batch = self.take_batch();
         let arguments = call::arguments(py, &self.handler, &mut batch);
         if self.streams() {

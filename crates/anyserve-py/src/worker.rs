@@ -7,15 +7,15 @@ use anyserve::worker::{Failure, FailureKind, Next, Order, Request, Worker, Worke
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-use crate::call;
 use crate::handler::{self, Handler, Ready};
 use crate::pool::Pool;
 use crate::store;
 use crate::work::PyWork;
+use crate::{call, calls};
 
 /// What an event loop has to know: new work, the requests that nobody waits for any longer, those whose streams may go
-/// on, the order to carry out, and whether to stop.
-type Drained = (Vec<PyWork>, Vec<u64>, Vec<u64>, Option<u32>, bool);
+/// on, the calls for which something came, the order to carry out, and whether to stop.
+type Drained = (Vec<PyWork>, Vec<u64>, Vec<u64>, Vec<u64>, Option<u32>, bool);
 
 /// A worker process, connected to its agent.
 #[pyclass(frozen, module = "anyserve._core", name = "Worker")]
@@ -31,6 +31,7 @@ impl PyWorker {
     fn new() -> PyResult<Self> {
         let worker = Worker::from_env().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         store::set(worker.objects());
+        calls::set(worker.calls());
         Ok(Self { worker, handlers: OnceLock::new() })
     }
 
@@ -93,7 +94,8 @@ impl PyWorker {
     fn drain(&self, py: Python<'_>, most: usize) -> PyResult<Drained> {
         let news = self.worker.drain();
         let order = news.order.map(level);
-        Ok((self.take(py, most)?, news.cancelled, news.opened, order, self.worker.is_stopping()))
+        let works = self.take(py, most)?;
+        Ok((works, news.cancelled, news.opened, news.answered, order, self.worker.is_stopping()))
     }
 
     /// At most `most` batches that have arrived.

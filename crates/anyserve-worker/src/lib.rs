@@ -25,6 +25,7 @@
 //! heard. If the agent dies, the worker's process ends at once. A thread of its own lets the agent know every second
 //! that the process is alive.
 
+pub mod calls;
 mod claims;
 mod connect;
 mod failure;
@@ -45,6 +46,7 @@ use std::time::Duration;
 use anyserve_proto::worker::{Capability, Declared, DeclaredPool, Hello, Settled, StartFailed, to_agent};
 
 pub use anyserve_proto::worker::failure::Kind as FailureKind;
+pub use calls::Calls;
 pub use failure::Failure;
 use inbox::Taken;
 pub use inbox::{News, Order};
@@ -181,6 +183,11 @@ impl Worker {
     /// The objects of the agent. To be used once the worker is [ready](Self::ready).
     pub fn objects(&self) -> Objects {
         Objects::new(Arc::clone(&self.shared))
+    }
+
+    /// What handlers may ask of other workers. To be used once the worker is [ready](Self::ready).
+    pub fn calls(&self) -> Calls {
+        Calls::new(Arc::clone(&self.shared))
     }
 
     /// True once the agent wants the worker to stop.

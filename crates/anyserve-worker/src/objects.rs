@@ -1,4 +1,4 @@
-//! What handlers want of the agent in the middle of their work: objects, and answers of other workers.
+//! What handlers want of the agent in the middle of their work: objects.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -6,20 +6,17 @@ use std::time::{Duration, Instant};
 
 use anyserve_channel::INLINE_LIMIT;
 pub use anyserve_core::object::{Array, Reference};
-use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_proto::object::micros;
 pub use anyserve_proto::object::{Creation, Info, Name};
 use anyserve_proto::objects::{Lookup, Object as Message};
 use anyserve_proto::worker::failure::Kind;
-use anyserve_proto::worker::{Allocate, Answer, Get, Infer, answer, call};
+use anyserve_proto::worker::{Allocate, Get, answer, call};
 use anyserve_shm::ViewMut;
 use bytes::Bytes;
 
+use crate::calls::{GRACE, failure_of};
 use crate::failure::Failure;
 use crate::lead::Shared;
-
-/// How long an answer is waited for beyond the time that the agent was given.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// The objects of the agent, as a worker sees them. Usable from any thread; each call waits for the agent's answer.
 #[derive(Clone, Debug)]
@@ -121,20 +118,6 @@ impl Objects {
         }
     }
 
-    /// Has a request served by whoever offers what it asks for; returns the response and the contents of its outputs.
-    pub fn infer(
-        &self,
-        request: ModelInferRequest,
-        contents: &[Bytes],
-        timeout: Option<Duration>,
-    ) -> Result<(ModelInferResponse, Vec<Bytes>), Failure> {
-        let infer = Infer { request: Some(request), timeout_us: timeout.map(micros) };
-        match self.call(call::What::Infer(infer), contents, timeout)? {
-            (answer::Result::Inferred(response), contents) => Ok((response, contents)),
-            (other, _) => Err(unexpected(&other)),
-        }
-    }
-
     fn create_of(&self, creation: Creation, contents: &[Bytes]) -> Result<Info, Failure> {
         match self.call(call::What::Create(creation.into()), contents, None)? {
             (answer::Result::Created(message), _) => info(message),
@@ -153,16 +136,9 @@ impl Objects {
             let message = format!("no answer within {:?}", timeout.unwrap_or_default());
             return Err(Failure::new(Kind::DeadlineExceeded, message));
         };
-        let Answer { result, .. } = answer;
-        match result {
-            Some(answer::Result::Failure(failure)) => Err(Failure {
-                kind: failure.kind(),
-                retry_after: failure.retry_after_ms.map(Duration::from_millis),
-                message: failure.message,
-                traceback: failure.traceback,
-            }),
+        match answer.result {
+            None | Some(answer::Result::Failure(_)) => Err(failure_of(answer.result)),
             Some(result) => Ok((result, contents)),
-            None => Err(Failure::new(Kind::Internal, "the agent sent an empty answer")),
         }
     }
 }
@@ -189,7 +165,7 @@ impl DerefMut for Allocation {
 }
 
 fn unexpected(answer: &answer::Result) -> Failure {
-    Failure::new(Kind::Internal, format!("the agent gave another answer than was asked for: {answer:?}"))
+    failure_of(Some(answer.clone()))
 }
 
 fn info(message: Message) -> Result<Info, Failure> {

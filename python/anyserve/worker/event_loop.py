@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 from .. import _core
+from ..awaiting import awaiting
 from ..errors import ResourceExhaustedError, TargetError
 from ..pool import DeclaredPool
 from ..stream import AsyncStream
@@ -64,6 +65,7 @@ class _Loop:
     async def serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
+        awaiting.use(self._loop)
         for descriptor in self._worker.lend_to_loop():
             self._loop.add_reader(descriptor, self._drain)
         # What came before the loop was watching.
@@ -73,7 +75,7 @@ class _Loop:
 
     def _drain(self) -> None:
         """Brings in what has arrived: all of it by one wake-up."""
-        works, cancelled, opened, level, self._stopping = self._worker.drain(self._free)
+        works, cancelled, opened, answered, level, self._stopping = self._worker.drain(self._free)
         # Whoever is done first looks for the rest.
         self._more = len(works) == self._free
         for request in opened:
@@ -82,6 +84,7 @@ class _Loop:
                 window.set_result(None)
         for request in cancelled:
             self._cancel(request)
+        awaiting.tell(answered)
         for work in works:
             self._start(work)
         if level is not None:

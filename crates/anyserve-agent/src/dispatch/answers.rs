@@ -128,6 +128,7 @@ impl State {
             return Err(Violation::NotHeld(id.0));
         }
         self.end(id, Ok(None), now);
+        self.caller_closed(worker, id);
         self.scheduler.cancel(id);
         Ok(())
     }
@@ -142,6 +143,7 @@ impl State {
         let id = RequestId(request);
         self.scheduler.complete(worker, id, now).ok_or(Violation::NotHeld(request))?;
         self.end(id, result, now);
+        self.caller_done(worker, id);
         self.served(worker);
         Ok(())
     }
@@ -156,6 +158,9 @@ impl State {
         let Some(mut pending) = self.requests.remove(&id) else {
             return;
         };
+        // A handler that has answered needs nobody's leave for what it has left behind.
+        let given_up = result.as_ref().err().filter(|failure| !matches!(failure, Failure::Handler { .. }));
+        self.caller_ended(id, given_up);
         self.held_bytes -= pending.bytes();
         let result = result.and_then(|response| pending.finished(response));
         if let Ok(Some(_)) = result {

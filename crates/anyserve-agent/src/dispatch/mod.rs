@@ -4,6 +4,7 @@
 //! decisions are carried out: an assignment is written to the worker's channel, an answer to whoever waits for it.
 
 mod answers;
+mod calls;
 mod hello;
 mod link;
 mod member;
@@ -26,7 +27,7 @@ use anyserve_core::Query;
 use anyserve_core::scaler::Misfit;
 use anyserve_core::scheduler::{PoolId, Priority, RequestId, Time, WorkerId};
 use anyserve_proto::inference::ModelInferRequest;
-use anyserve_proto::worker::{Call, ToAgent, to_agent};
+use anyserve_proto::worker::{Call, HungUp, Taken, ToAgent, to_agent};
 use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -37,7 +38,9 @@ use crate::delegate::{Delegate, Route};
 use crate::failure::Failure;
 use crate::objects::{Objects, PlacementError};
 use crate::replicas::Replicas;
+use crate::trace::Trace;
 use crate::worker::WorkerExit;
+pub(crate) use calls::{Inherited, OpenCall};
 pub(crate) use hello::{Declaration, Described, HelloError, check_version};
 pub(crate) use link::Link;
 pub(crate) use operate::OperationError;
@@ -69,6 +72,31 @@ pub(crate) struct Wish {
     pub(crate) priority: Option<Priority>,
     /// When the client stops waiting.
     pub(crate) deadline: Option<Instant>,
+    /// What it is a part of, for what is called on its behalf.
+    pub(crate) trace: Option<Arc<Trace>>,
+}
+
+/// Something that a worker says of its calls.
+#[derive(Debug)]
+pub(crate) enum CallMessage {
+    /// It makes one, with this payload.
+    Begin(Box<Call>, Bytes),
+    /// It has taken so much of the answers to one.
+    Taken(Taken),
+    /// Nobody waits for some any longer.
+    HungUp(HungUp),
+}
+
+impl CallMessage {
+    /// What a message says of calls, if it does.
+    pub(crate) fn of(message: to_agent::Message, payload: Bytes) -> Option<Self> {
+        match message {
+            to_agent::Message::Call(call) => Some(Self::Begin(Box::new(call), payload)),
+            to_agent::Message::Taken(taken) => Some(Self::Taken(taken)),
+            to_agent::Message::HungUp(hung_up) => Some(Self::HungUp(hung_up)),
+            _ => None,
+        }
+    }
 }
 
 /// A message that no honest worker sends.
@@ -78,6 +106,8 @@ pub(crate) enum Violation {
     Channel(#[from] ChannelError),
     #[error("it answered request {0}, which it does not hold")]
     NotHeld(u64),
+    #[error("it gave two calls the number {0}")]
+    CallTwice(u64),
     #[error("it sent a second hello, an empty message, or many responses where one is expected")]
     OutOfTurn,
     #[error("it sent more than the {0} responses that a stream may be ahead of its client")]
@@ -235,12 +265,12 @@ impl Dispatcher {
     }
 
     /// A worker sent messages, each with its payload. Returns whether there are responses of a stream among them, and
-    /// what it wants of the agent.
+    /// what it says of its calls.
     pub(crate) fn receive(
         &self,
         worker: WorkerId,
         frames: impl IntoIterator<Item = (ToAgent, Bytes)>,
-    ) -> Result<(bool, Vec<(Call, Bytes)>), Violation> {
+    ) -> Result<(bool, Vec<CallMessage>), Violation> {
         let now = self.now();
         let (mut streams, mut calls) = (false, Vec::new());
         let mut state = self.lock();
@@ -265,10 +295,10 @@ impl Dispatcher {
                         link.memory.release(&released.leases)?;
                     }
                 }
-                Some(to_agent::Message::Call(call)) => calls.push((call, payload)),
                 // That it came is all that it says.
                 Some(to_agent::Message::Heartbeat(_)) => {}
-                _ => return Err(Violation::OutOfTurn),
+                Some(other) => calls.push(CallMessage::of(other, payload).ok_or(Violation::OutOfTurn)?),
+                None => return Err(Violation::OutOfTurn),
             }
         }
         self.pump(&mut state);
@@ -354,12 +384,19 @@ impl Dispatcher {
     ) -> Result<(RequestId, bool), Failure> {
         let now = self.now();
         let deadline = wish.deadline.map(|deadline| Time(deadline.saturating_duration_since(self.epoch)));
-        let pending = Pending::new(infer, wish.deadline, client, now);
+        let pending = Pending::new(infer, wish, client, now);
+        let call = calls::current();
         let mut state = self.lock();
         let submitted = state.submit(wish, deadline, pending, now);
         let id = submitted.inspect_err(|failure| state.stats.rejected(failure.reason()))?;
         let may_stream = state.scheduler.may_stream(id);
+        if let Some(call) = call {
+            state.calls.calls.queued(call, id);
+        }
         self.pump(&mut state);
+        if let Some(call) = call {
+            state.call_queued(call, now);
+        }
         Ok((id, may_stream))
     }
 

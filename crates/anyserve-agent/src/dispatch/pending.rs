@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyserve_core::scheduler::{OfferId, RequestId, Time};
+use anyserve_core::scheduler::{OfferId, Priority, RequestId, Time};
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_proto::tensor;
 use bytes::Bytes;
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 
+use super::Wish;
 use crate::failure::Failure;
 use crate::telemetry::Stats;
+use crate::trace::Trace;
 
 /// How far a worker's stream may be ahead of its client.
 pub(crate) const WINDOW_RESPONSES: u32 = 64;
@@ -28,6 +30,9 @@ pub(super) struct Pending {
     pub(super) infer: ModelInferRequest,
     pub(super) contents: Vec<Bytes>,
     pub(super) deadline: Option<Instant>,
+    /// What the client itself said.
+    pub(super) priority: Option<Priority>,
+    pub(super) trace: Option<Arc<Trace>>,
     pub(super) client: Client,
     pub(super) times: Times,
     /// Responses of a stream that its client has not taken.
@@ -115,16 +120,13 @@ impl Client {
 }
 
 impl Pending {
-    pub(super) fn new(
-        mut infer: ModelInferRequest,
-        deadline: Option<Instant>,
-        client: Client,
-        arrived: Time,
-    ) -> Self {
+    pub(super) fn new(mut infer: ModelInferRequest, wish: &Wish, client: Client, arrived: Time) -> Self {
+        let Wish { deadline, priority, ref trace, .. } = *wish;
+        let trace = trace.clone();
         let contents = std::mem::take(&mut infer.raw_input_contents);
         let times =
             Times { arrived, offer: None, assigned: None, batch_size: 0, leads: false, responded: false };
-        Self { infer, contents, deadline, client, times, outstanding: 0 }
+        Self { infer, contents, deadline, priority, trace, client, times, outstanding: 0 }
     }
 
     /// Refuses what no frame of a worker's channel can hold: very many tensors, each of which is padded there.

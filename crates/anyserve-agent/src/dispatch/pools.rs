@@ -214,6 +214,7 @@ impl State {
     ) -> Option<u32> {
         let member = self.members.remove(&worker)?;
         self.settling.retain(|&settling| settling != worker);
+        self.callers_gone(worker);
         for orphan in self.scheduler.worker_gone(worker, claimed) {
             match orphan {
                 Orphan::Requeued(request) => self.unassign(request),

@@ -9,6 +9,7 @@ use anyserve_core::scaler::Budget;
 use anyserve_core::scheduler::{Ask, Assignment, Cancelled, PoolId, Rejection, RequestId, Time, WorkerId};
 use anyserve_core::{Catalog, Scaler, Scheduler};
 
+use super::calls::OpenCalls;
 use super::link::Link;
 use super::member::Member;
 use super::pending::{Pending, UnreadBytes};
@@ -45,6 +46,8 @@ pub(super) struct State {
     pub(super) unread_bytes: UnreadBytes,
     pub(super) max_held_bytes: u64,
     pub(super) members: HashMap<WorkerId, Member>,
+    /// What handlers have called and wait for.
+    pub(super) calls: OpenCalls,
     /// Those that are to stop or to sleep once they have nothing to do.
     pub(super) settling: Vec<WorkerId>,
     /// Workers that are to be started.
@@ -70,6 +73,7 @@ impl State {
             unread_bytes: UnreadBytes::default(),
             max_held_bytes: config.max_queue_bytes,
             members: HashMap::new(),
+            calls: OpenCalls::default(),
             settling: Vec::new(),
             launches: Vec::new(),
             undecided: false,
@@ -254,6 +258,8 @@ impl State {
         {
             self.stats.offer(offer).returned();
         }
+        // What its handler has called was lost with it.
+        self.caller_ended(id, Some(&Failure::CallerGone));
     }
 
     pub(super) fn tell_cancelled(&self, worker: WorkerId, request: RequestId) {

@@ -35,6 +35,10 @@ impl Dispatcher {
         let now = self.now();
         let mut state = self.lock();
         state.undecided = false;
+        if state.scheduler.waiting() > 0 {
+            // Workers that went may have left nobody but those who wait.
+            state.break_circles(now);
+        }
         state.decide(now);
         let launches = std::mem::take(&mut state.launches);
         state.give_up_on_hooks(now);

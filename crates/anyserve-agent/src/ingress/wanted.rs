@@ -1,5 +1,6 @@
 //! What a request asks for, and until when: from its metadata, its parameters and its model name.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyserve_core::Query;
@@ -12,6 +13,7 @@ use tonic::metadata::{KeyAndValueRef, MetadataMap};
 
 use crate::dispatch::{Wanted, Wish};
 use crate::failure::Failure;
+use crate::trace::Trace;
 
 const TIMEOUT: &str = "grpc-timeout";
 const METADATA_PREFIX: &str = "x-cap-";
@@ -28,6 +30,7 @@ pub(super) fn wish(
         wanted: wanted(metadata, infer)?,
         priority: priority(infer)?,
         deadline: deadline(metadata, infer, call, arrival)?,
+        trace: Trace::of(metadata).map(Arc::new),
     })
 }
 

@@ -201,14 +201,14 @@ impl Objects {
 impl WorkerMemory {
     /// Answers a call with an object's bytes.
     pub(crate) fn answer_object(&self, call: u64, got: Described, bytes: Bytes) {
-        self.answer_with(call, answer::Result::Got(got), &[bytes]);
+        self.answer_with(call, answer::Result::Got(got), &[bytes], false);
     }
 
-    /// Answers a call with contents.
-    pub(crate) fn answer_with(&self, call: u64, result: answer::Result, contents: &[Bytes]) {
+    /// Answers a call with contents; with `more`, another answer follows.
+    pub(crate) fn answer_with(&self, call: u64, result: answer::Result, contents: &[Bytes], more: bool) {
         let Parcel { payload, placed } = self.pack(contents);
         let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
-        let answer = Answer { call, result: Some(result), payload_sizes, placed };
+        let answer = Answer { call, result: Some(result), payload_sizes, placed, more };
         let message = ToWorker { message: Some(to_worker::Message::Answer(answer)) };
         if let Err(error) = self.sender().send(&message, &payload) {
             let message = format!("the answer fits no frame: {error}");
@@ -222,7 +222,7 @@ impl WorkerMemory {
             let (kind, message) = (error.kind() as i32, error.to_string());
             answer::Result::Failure(Failure { kind, message, ..Failure::default() })
         });
-        let answer = Answer { call, result: Some(result), payload_sizes: Vec::new(), placed: Vec::new() };
+        let answer = Answer { call, result: Some(result), ..Answer::default() };
         self.send(to_worker::Message::Answer(answer));
     }
 }

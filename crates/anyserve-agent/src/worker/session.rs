@@ -10,14 +10,15 @@ use anyserve_proto::worker::{DeclaredPool, Hello, Stop, ToAgent, ToWorker, Welco
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::Calls;
+use super::calls::{Calls, Servers};
 use super::exit::WorkerExit;
 use super::fork_server::ForkServers;
 use super::health::{self, SignsOfLife};
 use super::process::Process;
 use crate::config::AgentConfig;
 use crate::dispatch::{
-    Declaration, Dispatcher, Gone, HelloError, Launch, Link, WINDOW_BYTES, WINDOW_RESPONSES, check_version,
+    CallMessage, Declaration, Dispatcher, Gone, HelloError, Launch, Link, WINDOW_BYTES, WINDOW_RESPONSES,
+    check_version,
 };
 use crate::fleet::{Memory, Settings};
 use crate::objects::WorkerMemory;
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) memory: Arc<Memory>,
     pub(crate) max_message_size: u64,
     pub(crate) stream_stall_timeout: Duration,
+    /// Where handlers ask other servers.
+    pub(crate) servers: Arc<Servers>,
     pub(crate) fork_servers: Arc<ForkServers>,
     /// The fork servers are to stop.
     pub(crate) servers_stop: CancellationToken,
@@ -76,7 +79,7 @@ pub(crate) async fn run(context: &Context, launch: &Launch) -> Ended {
     let pid = process.id();
     let name = worker_name(&launch.name, pid);
     let memory = WorkerMemory::new(Arc::clone(dispatcher.objects()), Arc::clone(&sender), name);
-    let mut calls = Calls::new(context, &memory);
+    let mut calls = Calls::new(*id, context, &memory);
     let talk = async {
         let hello = tokio::time::timeout(settings.start_timeout, receive_hello(&mut receiver, &signs)).await;
         let hello = hello.unwrap_or(Err(settings.start_timed_out()))?;
@@ -200,8 +203,8 @@ async fn receive_answers(
             Ok(found) => found,
             Err(violation) => return WorkerExit::Malformed(violation.to_string()),
         };
-        for (call, payload) in wanted {
-            if let Err(violation) = calls.begin(call, payload) {
+        for message in wanted {
+            if let Err(violation) = calls.receive(message) {
                 return WorkerExit::Malformed(violation.to_string());
             }
         }
@@ -227,9 +230,8 @@ async fn stop_politely(
         sender.flush().await;
         while let Ok(Some((message, payload))) = receiver.receive().await {
             // What else it sends is of no use any more, but its last hook may want something.
-            if let Some(to_agent::Message::Call(call)) = message.message
-                && calls.begin(call, payload).is_err()
-            {
+            let message = message.message.and_then(|message| CallMessage::of(message, payload));
+            if message.is_some_and(|message| calls.receive(message).is_err()) {
                 return;
             }
             sender.flush().await;
@@ -282,6 +284,7 @@ impl AgentConfig {
             memory,
             max_message_size: self.max_message_size as u64,
             stream_stall_timeout: self.stream_stall_timeout,
+            servers: Arc::default(),
             fork_servers: Arc::default(),
             servers_stop: CancellationToken::new(),
             stop: CancellationToken::new(),

@@ -140,6 +140,15 @@ impl Inbox {
         }
     }
 
+    /// Nobody waits for a call any longer; wakes who does.
+    pub(crate) fn give_up_answer(&self, call: u64) {
+        let mut state = self.lock();
+        state.forget_answer(call);
+        if state.waiting_for_window > 0 {
+            self.windows.notify_all();
+        }
+    }
+
     /// The agent wants something of the worker; [`Self::share`] wakes the thread that does it.
     pub(crate) fn order(&self, order: Order) {
         self.lock().order = Some(order);

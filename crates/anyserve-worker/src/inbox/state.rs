@@ -36,11 +36,20 @@ pub(crate) struct State {
     /// What the agent wants of a worker that has nothing to do.
     pub(super) order: Option<Order>,
     pub(super) stopping: bool,
-    /// The calls that threads wait for, and the answers that have come.
-    pub(super) calls: HashMap<u64, Option<Answered>>,
+    /// The calls that are waited for, and the answers that have come.
+    pub(super) calls: HashMap<u64, Expected>,
     /// Threads that wait for the leader to bring work, and those that wait until they may send.
     pub(super) waiting_for_work: usize,
     pub(super) waiting_for_window: usize,
+}
+
+/// A call that is under way.
+#[derive(Debug, Default)]
+pub(super) struct Expected {
+    /// What has come and nobody has taken: one answer, or as many as the window of a stream holds.
+    answers: VecDeque<Answered>,
+    /// The event loop is told when something comes.
+    watched: bool,
 }
 
 /// The agent's answer to a call, and its contents.
@@ -72,6 +81,8 @@ pub struct News {
     pub cancelled: Vec<u64>,
     /// The windows of these streams opened.
     pub opened: Vec<u64>,
+    /// Something came for these calls, of those that are watched.
+    pub answered: Vec<u64>,
     /// What the agent wants of a worker that has nothing to do.
     pub order: Option<Order>,
 }
@@ -139,30 +150,37 @@ impl State {
     }
 
     /// A call is made, and its answer will be waited for.
-    pub(crate) fn expect_answer(&mut self, call: u64) -> Result<(), Failure> {
+    pub(crate) fn expect_answer(&mut self, call: u64, watched: bool) -> Result<(), Failure> {
         if self.limits.is_none() {
             let message = "the worker is not ready: objects and calls are for handlers, not for the start";
             return Err(Failure::new(Kind::Unavailable, message));
         }
-        self.calls.insert(call, None);
+        self.calls.insert(call, Expected { answers: VecDeque::new(), watched });
         Ok(())
     }
 
     /// An answer came. One that nobody waits for any longer is dropped.
     pub(super) fn answered(&mut self, answer: Answer, contents: Vec<Bytes>) {
-        if let Some(expected) = self.calls.get_mut(&answer.call) {
-            *expected = Some((answer, contents));
+        let Some(expected) = self.calls.get_mut(&answer.call) else {
+            return;
+        };
+        if let Some(news) = self.news.as_mut().filter(|_| expected.watched) {
+            news.answered.push(answer.call);
         }
+        expected.answers.push_back((answer, contents));
     }
 
-    /// The answer, if it has come.
+    /// The next answer, if it has come.
     pub(crate) fn take_answer(&mut self, call: u64) -> Option<Answered> {
-        let answered = self.calls.get_mut(&call)?.take()?;
-        self.calls.remove(&call);
-        Some(answered)
+        self.calls.get_mut(&call)?.answers.pop_front()
     }
 
-    /// Nobody waits for the answer any longer.
+    /// True while somebody waits for answers to the call.
+    pub(crate) fn expects_answer(&self, call: u64) -> bool {
+        self.calls.contains_key(&call)
+    }
+
+    /// Nobody waits for answers any longer.
     pub(crate) fn forget_answer(&mut self, call: u64) {
         self.calls.remove(&call);
     }

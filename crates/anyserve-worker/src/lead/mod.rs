@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 
 use anyserve_channel::{ChannelError, Receiver, Sender, split_payload};
 use anyserve_proto::worker::{
-    Call, Heartbeat, Released, Returned, ToAgent, ToWorker, call, to_agent, to_worker,
+    Call, Heartbeat, HungUp, Released, Returned, ToAgent, ToWorker, call, to_agent, to_worker,
 };
 use bytes::Bytes;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Signal, getpid, kill_process};
+
+use tokio::sync::Notify;
 
 use crate::claims::ClaimFile;
 use crate::failure::Failure;
@@ -46,6 +48,8 @@ pub(crate) struct Shared {
     event_loop: OnceLock<(ThreadId, OwnedFd)>,
     /// Counts the calls.
     calls: AtomicU64,
+    /// Somebody waits for a call no longer.
+    given_up: Notify,
     /// True while a thread that waits for work leads.
     idle: AtomicBool,
     /// Moves whenever a thread takes work or comes back for more.
@@ -74,6 +78,7 @@ impl Shared {
             lent: AtomicBool::new(false),
             event_loop: OnceLock::new(),
             calls: AtomicU64::new(0),
+            given_up: Notify::new(),
             idle: AtomicBool::new(false),
             progress: AtomicU64::new(0),
             watcher: OnceLock::new(),
@@ -132,24 +137,50 @@ impl Shared {
         contents: &[Bytes],
         until: Option<Instant>,
     ) -> Result<Option<Answered>, Failure> {
+        let call = self.begin_call(what, contents, false)?;
+        let answer = self.next_answer(call, until);
+        self.inbox.lock().forget_answer(call);
+        Ok(answer)
+    }
+
+    /// Asks the agent for something, and returns the number of the call. With `watched`, the event loop is told of what
+    /// comes for it.
+    pub(crate) fn begin_call(
+        &self,
+        what: call::What,
+        contents: &[Bytes],
+        watched: bool,
+    ) -> Result<u64, Failure> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
-        self.inbox.lock().expect_answer(call)?;
+        self.inbox.lock().expect_answer(call, watched)?;
         let (payload, placed) = self.memory.pack(contents);
         let payload_sizes = payload.iter().map(|content| content.len() as u64).collect();
         let message = Call { call, what: Some(what), payload_sizes, placed };
         self.send(to_agent::Message::Call(message), &payload);
+        Ok(call)
+    }
+
+    /// Waits for an answer to a call; none if it has not come by then, or if nobody waits for it any longer.
+    pub(crate) fn next_answer(&self, call: u64, until: Option<Instant>) -> Option<Answered> {
         // A wait without an end still looks around once a year.
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(365 * 24 * 3600));
-        let take = |inbox: &mut State| inbox.take_answer(call);
-        let answer = if self.is_event_loop() {
+        let take = |inbox: &mut State| {
+            let answer = inbox.take_answer(call);
+            (answer.is_some() || !inbox.expects_answer(call)).then_some(answer)
+        };
+        let found = if self.is_event_loop() {
             self.read_until(until, take)
         } else {
             self.wait_for_window(until, take)
         };
-        if answer.is_none() {
-            self.inbox.lock().forget_answer(call);
-        }
-        Ok(answer)
+        found.flatten()
+    }
+
+    /// Nobody waits for answers to a call any longer: tells the agent, and whoever does.
+    pub(crate) fn give_up(&self, call: u64) {
+        self.inbox.give_up_answer(call);
+        self.given_up.notify_one();
+        self.send(to_agent::Message::HungUp(HungUp { calls: vec![call] }), &[]);
     }
 
     /// True on the thread whose event loop reads the channel.
@@ -240,8 +271,11 @@ impl Shared {
             let one = self.receive(&mut receiver);
             match until {
                 None => one.await,
-                // Out of time just means another look.
-                Some(until) => drop(tokio::time::timeout_at(until.into(), one).await),
+                // Out of time just means another look, and so does that somebody gave up, perhaps this very thread's call.
+                Some(until) => tokio::select! {
+                    _ = tokio::time::timeout_at(until.into(), one) => {}
+                    () = self.given_up.notified() => {}
+                },
             }
         });
         self.idle.store(false, Ordering::Relaxed);
