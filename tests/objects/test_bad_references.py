@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyserve
 import pytest
 from anyserve import ModelInferRequest, ObjectRef, Tensor
-from anyserve._core import Objects
+from anyserve._core import call
 from anyserve.errors import InvalidArgumentError, NotFoundError, RequestError, UnavailableError
 
 from tests.objects import doing
@@ -129,7 +129,7 @@ def call_with_parameter(value: Any) -> None:
     """Runs in a worker: a request that no code of ours has looked at before it is sent."""
     request = ModelInferRequest("two")
     request.add_input("a", "FP32", [1], parameters={"object_ref": value})
-    Objects().infer(request)
+    call(request)
 
 
 @pytest.mark.parametrize("text", TEXTS)
