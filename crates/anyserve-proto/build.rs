@@ -6,7 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let proto = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", proto.display());
     let descriptors = protox::compile(
-        ["admin.proto", "inference.proto", "objects.proto", "replica.proto", "worker.proto"],
+        ["admin.proto", "inference.proto", "local.proto", "objects.proto", "replica.proto", "worker.proto"],
         [&proto],
     )?;
     let out = PathBuf::from(std::env::var("OUT_DIR")?).join("inference_descriptor.bin");

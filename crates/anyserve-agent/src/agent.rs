@@ -16,6 +16,7 @@ use crate::fleet::Fleet;
 use crate::health::Health;
 use crate::ingress::{Edge, Server};
 use crate::listen::listen;
+use crate::local::LocalServer;
 use crate::objects::{CONNECTIONS, Objects, Spill, Tcp, TransferServer};
 use crate::replicas::Replicas;
 use crate::rest::RestServer;
@@ -33,6 +34,7 @@ pub struct Agent {
     http: Option<(TcpListener, SocketAddr)>,
     metrics: Option<(TcpListener, SocketAddr)>,
     admin: Option<AdminServer>,
+    local: Option<LocalServer>,
     transfer: (TransferServer, SocketAddr),
     spill: Option<Spill>,
     replicas: Option<Arc<Replicas>>,
@@ -80,13 +82,14 @@ impl Agent {
                 Err(_) => Some(listen((address.ip(), 0).into()).await?),
             },
         };
-        let admin = config.admin_folder.as_deref();
-        let admin = admin.map(|folder| AdminServer::bind(folder, address.port())).transpose()?;
+        let folder = config.admin_folder.as_deref();
+        let admin = folder.map(|folder| AdminServer::bind(folder, address.port())).transpose()?;
+        let local = folder.map(|folder| LocalServer::bind(folder, address.port())).transpose()?;
         let transfer = TransferServer::bind(config.object_address).await?;
         let spill = config.object_spill.as_ref().map(open_spill).transpose()?;
         let replicas = config.replica.as_ref().map(|replica| Replicas::new(replica, address)).transpose()?;
         let replicas = replicas.map(Arc::new);
-        Ok(Self { config, address, listener, http, metrics, admin, transfer, spill, replicas })
+        Ok(Self { config, address, listener, http, metrics, admin, local, transfer, spill, replicas })
     }
 
     /// Where it listens.
@@ -98,7 +101,7 @@ impl Agent {
     ///
     /// Calls `on_ready` once all workers are ready. Fails if one of them ends before that.
     pub async fn run(self, shutdown: Shutdown, on_ready: impl FnOnce(Served)) -> Result<(), Error> {
-        let Self { config, address, listener, http, metrics, admin, transfer, spill, replicas } = self;
+        let Self { config, address, listener, http, metrics, admin, local, transfer, spill, replicas } = self;
         let (transfer, transfer_address) = transfer;
         let (size, transport) = (config.object_store_size, Tcp::new(CONNECTIONS, config.object_checksum));
         let objects = Objects::new(size, spill, Box::new(transport), config.allow_client_shm);
@@ -160,6 +163,7 @@ impl Agent {
             () = fleet.reload_when_told() => Ok(()),
             () = serve_metrics(metrics.as_ref()) => Ok(()),
             () = serve_operators(admin.as_ref(), operators) => Ok(()),
+            () = serve_local(local.as_ref(), &dispatcher, address) => Ok(()),
             () = health.follow(&dispatcher) => Ok(()),
             () = dispatcher.follow_fleet() => Ok(()),
             () = run_replicas(replicas.as_deref(), &dispatcher) => Ok(()),
@@ -169,6 +173,7 @@ impl Agent {
         }
         // Another agent may have the port from now on.
         drop(admin);
+        let local = local.map(LocalServer::close);
         dispatcher.drain();
         let left = dispatcher.abandon();
         for request in &left {
@@ -176,6 +181,9 @@ impl Agent {
         }
         health.close().await;
         tokio::join!(server.stop(LAST_RESPONSES), rest.stop(LAST_RESPONSES));
+        if let Some(sessions) = local {
+            sessions.stop(LAST_RESPONSES).await;
+        }
         if !left.is_empty() {
             shutdown.now.cancel();
         }
@@ -230,6 +238,14 @@ async fn serve_metrics(server: Option<&MetricsServer>) {
 async fn serve_operators(server: Option<&AdminServer>, service: AdminService) {
     match server {
         Some(server) => server.run(service).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Serves clients that share memory, if they are served, for as long as it is polled.
+async fn serve_local(server: Option<&LocalServer>, dispatcher: &Arc<Dispatcher>, address: SocketAddr) {
+    match server {
+        Some(server) => server.run(dispatcher, address).await,
         None => std::future::pending().await,
     }
 }

@@ -2,9 +2,9 @@
 //! processes that answer them.
 //!
 //! - [`Agent::bind`] opens the port, [`Agent::run`] serves until the [`Shutdown`] that the caller owns says stop.
-//! - `ingress` turns gRPC into requests, `dispatch` brings them to workers and their answers back, `fleet` keeps the
-//!   pools, `worker` is one process from its start to its end, `telemetry` counts what happens. What is decided, and
-//!   when, stands in `anyserve-core`.
+//! - `ingress` turns gRPC into requests, as `local` does what clients say that share memory with the agent; `dispatch`
+//!   brings them to workers and their answers back, `fleet` keeps the pools, `worker` is one process from its start to
+//!   its end, `telemetry` counts what happens. What is decided, and when, stands in `anyserve-core`.
 
 mod admin;
 mod agent;
@@ -18,6 +18,7 @@ mod fleet;
 mod health;
 mod ingress;
 mod listen;
+mod local;
 mod objects;
 mod replicas;
 mod rest;

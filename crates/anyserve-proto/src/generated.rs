@@ -3,6 +3,7 @@
     missing_docs,
     unreachable_pub,
     clippy::pedantic,
+    clippy::large_enum_variant,
     clippy::allow_attributes,
     reason = "generated code; the meaning of each message stands in proto/"
 )]
@@ -18,6 +19,12 @@ pub mod anyserve {
     pub mod admin {
         pub mod v1 {
             tonic::include_proto!("anyserve.admin.v1");
+        }
+    }
+    /// Clients that share memory with the agent.
+    pub mod local {
+        pub mod v1 {
+            tonic::include_proto!("anyserve.local.v1");
         }
     }
     /// Objects, and how clients make and read them.

@@ -8,3 +8,4 @@ mod status;
 pub(crate) use server::AdminServer;
 pub(crate) use service::AdminService;
 pub(crate) use status::status;
+pub(crate) use socket::Socket;

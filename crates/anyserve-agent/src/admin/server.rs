@@ -26,7 +26,7 @@ pub(crate) struct AdminServer {
 impl AdminServer {
     /// Opens the socket in that folder, named after the port.
     pub(crate) fn bind(folder: &Path, port: u16) -> Result<Self, Error> {
-        Ok(Self { socket: Socket::open(folder, port)?, connections: TaskTracker::new() })
+        Ok(Self { socket: Socket::open(folder, &format!("{port}.sock"))?, connections: TaskTracker::new() })
     }
 
     /// Serves for as long as it is polled; connections end with the runtime.

@@ -14,15 +14,15 @@ const LONGEST_PATH: usize = 107;
 
 /// An open socket; its file goes when this is dropped.
 #[derive(Debug)]
-pub(super) struct Socket {
-    pub(super) listener: UnixListener,
+pub(crate) struct Socket {
+    pub(crate) listener: UnixListener,
     path: PathBuf,
 }
 
 impl Socket {
-    /// Opens the socket of the agent that listens on that port.
-    pub(super) fn open(folder: &Path, port: u16) -> Result<Self, Error> {
-        let path = folder.join(format!("{port}.sock"));
+    /// Opens a socket of that name.
+    pub(crate) fn open(folder: &Path, name: &str) -> Result<Self, Error> {
+        let path = folder.join(name);
         let open = || {
             let length = path.as_os_str().len();
             if length > LONGEST_PATH {

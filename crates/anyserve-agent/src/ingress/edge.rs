@@ -151,7 +151,7 @@ fn reword(code: Code, path: &str, limit: usize, response: Response<Body>) -> Res
 }
 
 /// What the client hears of a request that is too large.
-pub(super) fn over_limit(limit: usize) -> Status {
+pub(crate) fn over_limit(limit: usize) -> Status {
     Status::resource_exhausted(format!(
         "the request is over the limit of {limit} bytes; raise it with --max-message-size"
     ))

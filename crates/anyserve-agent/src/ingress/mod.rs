@@ -19,6 +19,7 @@ mod stream;
 mod wanted;
 
 pub(crate) use edge::Edge;
+pub(crate) use edge::over_limit;
 pub(crate) use frames::Frames;
 pub(crate) use infer::infer;
 pub(crate) use io::Corked;

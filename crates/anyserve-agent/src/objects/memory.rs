@@ -206,7 +206,7 @@ impl WorkerMemory {
     }
 
     /// Tells the worker something.
-    pub(super) fn send(&self, message: to_worker::Message) {
+    pub(crate) fn send(&self, message: to_worker::Message) {
         // Small messages always fit a frame.
         let _ = self.sender.send(&ToWorker { message: Some(message) }, &[]);
     }
