@@ -433,7 +433,10 @@ class Raw:
 class Client:
     """A connection to one server; :class:`anyserve.Client` is made of it."""
 
-    def __new__(cls, endpoint: str) -> Self: ...
+    def __new__(cls, endpoint: str, shared_memory: str | os.PathLike[str] | None = None) -> Self:
+        """With ``shared_memory``, the agent's socket for that, large tensors are not sent but lie in its memory."""
+    def prepare(self, make: Callable[[], ModelInferRequest]) -> ModelInferRequest:
+        """Calls a function, and puts the large contents of requests that it makes where the agent sees them."""
     @property
     def objects(self) -> ClientObjects:
         """The objects of the agent."""

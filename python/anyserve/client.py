@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from . import _core
 from .client_objects import AsyncClientObjects, ClientObjects
+from .kserve import ModelInferRequest
 from .requests import make_request
 from .results import InferResult
 
@@ -82,9 +83,11 @@ class AsyncResultStream(AsyncIterator[InferResult]):
 
 
 class _Base:
-    def __init__(self, endpoint: str) -> None:
-        self._core: _core.Client | None = _core.Client(endpoint)
+    def __init__(self, endpoint: str, shared_memory: bool) -> None:
+        socket = _shared_memory_socket(endpoint) if shared_memory else None
+        self._core: _core.Client | None = _core.Client(endpoint, socket)
         self._endpoint = self._core.endpoint
+        self._shared_memory = shared_memory
 
     @property
     def endpoint(self) -> str:
@@ -96,16 +99,26 @@ class _Base:
             raise RuntimeError("the client is closed")
         return self._core
 
+    def _make(self, core: _core.Client, *arguments: Any) -> ModelInferRequest:
+        """A request; its large inputs are copied once, to where they are sent from."""
+        if self._shared_memory:
+            return core.prepare(lambda: make_request(*arguments))
+        return make_request(*arguments)
+
 
 class Client(_Base):
     """A blocking client. Connects at the first call; may be shared by threads, but not across a fork.
 
     Args:
         endpoint: ``HOST:PORT`` of the server's gRPC port.
+        shared_memory: Tensors of 256 KiB and more are not sent, to :meth:`infer` and :meth:`stream`, but lie in memory
+            that the agent shares with this process. It has to be on this machine, and of this user; if it is not, the
+            first call raises FailedPreconditionError or UnavailableError. Arrays of results may be such memory: the
+            agent has it back once they are gone.
     """
 
-    def __init__(self, endpoint: str = "localhost:8000") -> None:
-        super().__init__(endpoint)
+    def __init__(self, endpoint: str = "localhost:8000", *, shared_memory: bool = False) -> None:
+        super().__init__(endpoint, shared_memory)
         self.objects = ClientObjects(lambda: self._open().objects)
         """The objects of the agent: large data that is passed by reference."""
 
@@ -139,8 +152,9 @@ class Client(_Base):
             RequestError: One of its classes in :mod:`anyserve.errors`, for what went wrong.
             ValueError, TypeError: An input cannot be a tensor.
         """
-        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(self._open().infer(request, _dict(capability), timeout))
+        core = self._open()
+        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(core.infer(request, _dict(capability), timeout))
 
     def stream(
         self,
@@ -162,8 +176,9 @@ class Client(_Base):
         Arguments as in :meth:`infer`; ``timeout`` holds for the stream as a whole. Errors are raised where the results
         are taken: those before the error have been received. A handler with one response can be called like this too.
         """
-        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
-        return ResultStream(self._open().stream(request, _dict(capability), timeout))
+        core = self._open()
+        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
+        return ResultStream(core.stream(request, _dict(capability), timeout))
 
     def is_ready(self, model_name: str | None = None, *, timeout: float | None = None) -> bool:
         """True if a worker is ready, for the model if one is named. Raises UnavailableError if no server answers."""
@@ -189,10 +204,11 @@ class AsyncClient(_Base):
 
     Args:
         endpoint: ``HOST:PORT`` of the server's gRPC port.
+        shared_memory: As for :class:`Client`.
     """
 
-    def __init__(self, endpoint: str = "localhost:8000") -> None:
-        super().__init__(endpoint)
+    def __init__(self, endpoint: str = "localhost:8000", *, shared_memory: bool = False) -> None:
+        super().__init__(endpoint, shared_memory)
         self.objects = AsyncClientObjects(lambda: self._open().objects)
         """The objects of the agent: large data that is passed by reference."""
 
@@ -212,8 +228,9 @@ class AsyncClient(_Base):
 
         Cancelling the task cancels the request.
         """
-        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(await self._open().infer_async(request, _dict(capability), timeout))
+        core = self._open()
+        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(await core.infer_async(request, _dict(capability), timeout))
 
     def stream(
         self,
@@ -234,8 +251,8 @@ class AsyncClient(_Base):
 
         Leaving the loop early does not cancel the request: close the stream, or use it in an ``async with`` block.
         """
-        request = make_request(model_name, model_version, request_id, inputs, parameters, outputs)
         core = self._open()
+        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
         return AsyncResultStream(lambda: core.stream_async(request, _dict(capability), timeout))
 
     async def close(self) -> None:
@@ -249,6 +266,16 @@ class AsyncClient(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+
+def _shared_memory_socket(endpoint: str) -> str:
+    """Where an agent of this user on this machine, whose gRPC port that is, shares memory."""
+    # Few need it, and a client should be there at once.
+    from .cli.folders import shared_memory_socket
+
+    port = endpoint.rpartition(":")[2]
+    # What is no port is refused with the endpoint.
+    return str(shared_memory_socket(int(port) if port.isdecimal() else 0))
 
 
 def _dict(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -14,9 +14,11 @@
 //! ```
 
 mod admin;
+mod local;
 pub mod objects;
 mod stream;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub use admin::Admin;
@@ -30,6 +32,9 @@ use anyserve_proto::inference::{
 };
 use anyserve_proto::replica::replica_service_client::ReplicaServiceClient;
 use anyserve_proto::tensor::{self, RequestError};
+use anyserve_shm::ViewMut;
+pub use local::LEAST as LEAST_SHARED;
+use local::Local;
 pub use objects::Objects;
 pub use stream::ResponseStream;
 use tokio::time::Instant;
@@ -60,6 +65,8 @@ pub struct Client {
     grpc: GrpcInferenceServiceClient<Channel>,
     channel: Channel,
     endpoint: String,
+    /// If large tensors are not sent.
+    local: Option<Local>,
 }
 
 /// What holds for one call.
@@ -86,6 +93,14 @@ pub enum ClientError {
         /// Where the server should be.
         endpoint: String,
         /// What the transport said.
+        reason: String,
+    },
+    /// The agent shares no memory with this process.
+    #[error("{endpoint} shares no memory with this process: {reason}")]
+    NoSharedMemory {
+        /// Where the agent should be.
+        endpoint: String,
+        /// Why not.
         reason: String,
     },
     /// The server answered with an error.
@@ -122,7 +137,29 @@ impl Client {
         let grpc = GrpcInferenceServiceClient::new(channel.clone())
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
-        Ok(Self { grpc, channel, endpoint: address.to_owned() })
+        Ok(Self { grpc, channel, endpoint: address.to_owned(), local: None })
+    }
+
+    /// The same of an agent on this machine and of this process's user, which passes tensors of [`LEAST_SHARED`] bytes
+    /// and more through memory that the agent shares with it, to [`infer`](Self::infer) and [`stream`](Self::stream).
+    /// `socket` is where the agent has its socket for this: `PORT.shm.sock`, beside its control socket.
+    ///
+    /// The contents of responses may be such memory: the agent has it back once they are dropped.
+    pub fn sharing_memory(endpoint: &str, socket: PathBuf) -> Result<Self, ClientError> {
+        let client = Self::new(endpoint)?;
+        let local = Some(Local::new(client.endpoint(), socket));
+        Ok(Self { local, ..client })
+    }
+
+    /// Memory of so many bytes that is shared with the agent, to be filled with an input: what lies there is not copied
+    /// again. None if this client shares no memory, has not connected yet, or finds no room at once.
+    pub async fn try_allocate(&self, size: usize) -> Option<ViewMut> {
+        self.local.as_ref()?.try_allocate(size).await
+    }
+
+    /// True if tensors of [`LEAST_SHARED`] bytes and more are not sent.
+    pub fn shares_memory(&self) -> bool {
+        self.local.is_some()
     }
 
     /// Where the server is.
@@ -137,6 +174,9 @@ impl Client {
         options: &CallOptions,
     ) -> Result<ModelInferResponse, ClientError> {
         add_capability(&mut request, options);
+        if let Some(local) = &self.local {
+            return local.infer(request, options.timeout).await;
+        }
         let mut grpc = self.grpc.clone();
         let call = grpc.model_infer(with_options(request, options));
         let mut response = self.within(options.timeout, call).await?;
@@ -152,6 +192,10 @@ impl Client {
     ) -> Result<ResponseStream, ClientError> {
         add_capability(&mut request, options);
         let timeout = options.timeout.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
+        if let Some(local) = &self.local {
+            let responses = local.stream(request, options.timeout).await?;
+            return Ok(ResponseStream::of_local(self.clone(), responses, timeout));
+        }
         let mut call = with_options(tokio_stream::once(request), options);
         // With one request on the call, its error had better be the call's own.
         call.metadata_mut().insert("triton_grpc_error", MetadataValue::from_static("true"));

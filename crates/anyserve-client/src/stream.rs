@@ -7,15 +7,24 @@ use anyserve_proto::tensor;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
+use crate::local::LocalStream;
 use crate::{Client, ClientError};
 
 /// The responses to one request. Dropping it cancels the request.
 #[derive(Debug)]
 pub struct ResponseStream {
     client: Client,
-    responses: Streaming<ModelStreamInferResponse>,
+    responses: Responses,
     /// What was allowed in all, and when that is over.
     timeout: Option<(Duration, Instant)>,
+}
+
+/// However they come.
+#[derive(Debug)]
+enum Responses {
+    Grpc(Streaming<ModelStreamInferResponse>),
+    /// From an agent that shares memory with this process.
+    Local(LocalStream),
 }
 
 impl ResponseStream {
@@ -24,22 +33,43 @@ impl ResponseStream {
         responses: Streaming<ModelStreamInferResponse>,
         timeout: Option<(Duration, Instant)>,
     ) -> Self {
-        Self { client, responses, timeout }
+        Self { client, responses: Responses::Grpc(responses), timeout }
+    }
+
+    pub(crate) fn of_local(
+        client: Client,
+        responses: LocalStream,
+        timeout: Option<(Duration, Instant)>,
+    ) -> Self {
+        Self { client, responses: Responses::Local(responses), timeout }
     }
 
     /// The next response, whose contents are all raw; none after the last. Safe to cancel.
     pub async fn next(&mut self) -> Option<Result<ModelInferResponse, ClientError>> {
-        let message = match self.timeout {
-            None => self.responses.message().await,
-            Some((limit, until)) => match tokio::time::timeout_at(until, self.responses.message()).await {
-                Ok(message) => message,
-                Err(_) => return Some(Err(ClientError::Timeout(limit))),
-            },
-        };
         let limit = self.timeout.map(|(limit, _)| limit);
-        match message {
-            Ok(message) => Some(response(message?)),
-            Err(status) => Some(Err(self.client.explain(status, limit))),
+        let next = self.responses.next(&self.client, limit);
+        match self.timeout {
+            None => next.await,
+            Some((limit, until)) => {
+                let next = tokio::time::timeout_at(until, next).await;
+                next.unwrap_or(Some(Err(ClientError::Timeout(limit))))
+            }
+        }
+    }
+}
+
+impl Responses {
+    async fn next(
+        &mut self,
+        client: &Client,
+        limit: Option<Duration>,
+    ) -> Option<Result<ModelInferResponse, ClientError>> {
+        match self {
+            Self::Grpc(responses) => match responses.message().await {
+                Ok(message) => Some(response(message?)),
+                Err(status) => Some(Err(client.explain(status, limit))),
+            },
+            Self::Local(responses) => responses.next().await,
         }
     }
 }

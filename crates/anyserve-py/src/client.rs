@@ -1,5 +1,6 @@
 //! `Client`: calls to a server, blocking or awaited.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyserve::client::{CallOptions, Client, ClientError};
@@ -14,6 +15,7 @@ use crate::client_objects::PyClientObjects;
 use crate::errors;
 use crate::message::{PyInferRequest, PyInferResponse};
 use crate::response_stream::PyResponseStream;
+use crate::staging;
 
 type Declared = (String, String, Vec<i64>);
 
@@ -23,11 +25,22 @@ pub(crate) struct PyClient(Client);
 
 #[pymethods]
 impl PyClient {
+    /// With `shared_memory`, the agent's socket for that, large tensors are not sent but lie in its memory.
     #[new]
-    fn new(py: Python<'_>, endpoint: &str) -> PyResult<Self> {
+    #[pyo3(signature = (endpoint, shared_memory=None))]
+    fn new(py: Python<'_>, endpoint: &str, shared_memory: Option<PathBuf>) -> PyResult<Self> {
         // The connection's tasks live on the runtime that all clients share.
         let _context = get_runtime().enter();
-        Client::new(endpoint).map(Self).map_err(|error| errors::from_client(py, &error))
+        let client = match shared_memory {
+            None => Client::new(endpoint),
+            Some(socket) => Client::sharing_memory(endpoint, socket),
+        };
+        client.map(Self).map_err(|error| errors::from_client(py, &error))
+    }
+
+    /// Calls a function, and puts the large contents of requests that it makes where the agent sees them.
+    fn prepare<'py>(&self, make: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        staging::staged(&self.0, || make.call0())
     }
 
     /// The objects of the agent.

@@ -32,6 +32,7 @@ pub(crate) fn from_client(py: Python<'_>, error: &ClientError) -> PyErr {
         }
         ClientError::Unreachable { .. } => (UNAVAILABLE, None),
         ClientError::Timeout(_) => (DEADLINE_EXCEEDED, None),
+        ClientError::NoSharedMemory { .. } => (FAILED_PRECONDITION, None),
         _ => (INTERNAL, None),
     };
     let build = || {
@@ -54,6 +55,7 @@ pub(crate) fn from_failure(py: Python<'_>, failure: &Failure) -> PyErr {
 
 // The gRPC status codes of what the client itself reports.
 const DEADLINE_EXCEEDED: i32 = 4;
+const FAILED_PRECONDITION: i32 = 9;
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;
 

@@ -29,6 +29,7 @@ mod raw;
 mod registry;
 mod response_stream;
 mod rest;
+mod staging;
 mod store;
 mod tensor;
 mod work;

@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::raw::PyRaw;
+use crate::staging;
 
 /// From this size on, contents are put where the agent sees them, although that takes a word with it; smaller ones are
 /// sent faster than it answers.
@@ -52,6 +53,9 @@ pub(crate) fn keep(py: Python<'_>, bytes: &[u8]) -> Bytes {
         return Bytes::copy_from_slice(bytes);
     }
     COPIED.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    if let Some(kept) = staging::keep(py, bytes) {
+        return kept;
+    }
     let Some(objects) = OBJECTS.get() else {
         return copy(py, bytes);
     };

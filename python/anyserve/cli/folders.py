@@ -6,7 +6,7 @@ import os
 import tempfile
 from pathlib import Path
 
-__all__ = ["admin_folder", "admin_socket", "memory_folder"]
+__all__ = ["admin_folder", "admin_socket", "memory_folder", "shared_memory_socket"]
 
 
 def admin_folder() -> Path:
@@ -18,6 +18,11 @@ def admin_folder() -> Path:
 def admin_socket(port: int) -> Path:
     """The control socket of the agent whose gRPC port that is."""
     return admin_folder() / f"{port}.sock"
+
+
+def shared_memory_socket(port: int) -> Path:
+    """The socket by which clients share memory with the agent whose gRPC port that is."""
+    return admin_folder() / f"{port}.shm.sock"
 
 
 def memory_folder() -> Path:
