@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyserve_core::object::Reference;
+use anyserve_proto::object::micros;
 pub use anyserve_proto::object::{Creation, Info, Name};
 use anyserve_proto::objects::object_service_client::ObjectServiceClient;
 use anyserve_proto::objects::{CreateRequest, GetRequest, GetResponse, Lookup, Object};
@@ -80,14 +81,18 @@ impl Objects {
         self.client.within(timeout, call).await
     }
 
-    /// The objects of these keys at this agent.
+    /// The objects of these keys at this agent, or at `owner`, `HOST:PORT` as references name it, of whose objects
+    /// nothing but the reference is known.
     pub async fn lookup(
         &self,
         keys: Vec<String>,
+        owner: Option<String>,
         timeout: Option<Duration>,
     ) -> Result<Vec<Option<Info>>, ClientError> {
         let mut grpc = self.grpc.clone();
-        let call = grpc.lookup(with_timeout(Lookup { keys }, timeout));
+        let timeout_us = timeout.map_or(0, |timeout| micros(timeout).max(1));
+        let lookup = Lookup { keys, owner: owner.unwrap_or_default(), timeout_us };
+        let call = grpc.lookup(with_timeout(lookup, timeout));
         let found = self.client.within(timeout, call).await?;
         let one = |object: Object| (!object.reference.is_empty()).then(|| info(object)).transpose();
         found.objects.into_iter().map(one).collect()

@@ -40,6 +40,15 @@ pub struct Array {
     pub shape: Vec<i64>,
 }
 
+/// True if a text may name an agent: `HOST:PORT`, where it gives its objects to other agents.
+pub fn is_owner(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
+    text.len() <= LONGEST
+        && text.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && host.bytes().all(plain) && port.parse::<u16>().is_ok_and(|port| port > 0)
+        })
+}
+
 /// A text that is no reference.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -115,9 +124,10 @@ impl FromStr for Reference {
         }
         let rest = text.strip_prefix(SCHEME).ok_or_else(|| wrong("it does not begin with anyserve://"))?;
         let (owner, rest) = rest.split_once('/').ok_or_else(|| wrong("it has no id"))?;
-        let (host, port) = owner.rsplit_once(':').ok_or_else(|| wrong("its owner has no port"))?;
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte);
-        if host.is_empty() || !host.bytes().all(plain) || !port.parse::<u16>().is_ok_and(|port| port > 0) {
+        if !owner.contains(':') {
+            return Err(wrong("its owner has no port"));
+        }
+        if !is_owner(owner) {
             return Err(wrong("its owner is not HOST:PORT"));
         }
         let (id, query) = rest.split_once('?').ok_or_else(|| wrong("it has no size"))?;

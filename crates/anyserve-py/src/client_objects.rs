@@ -2,7 +2,10 @@
 
 use anyserve::client::Objects;
 use anyserve::client::objects::Creation;
+use anyserve::core::Reference;
+use anyserve::core::object::is_owner;
 use bytes::Bytes;
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyString};
 use pyo3_async_runtimes::tokio::future_into_py;
@@ -83,30 +86,33 @@ impl PyClientObjects {
     }
 
     /// The object of a key, or of each of a list of keys.
-    #[pyo3(signature = (keys, timeout=None))]
+    #[pyo3(signature = (keys, owner=None, timeout=None))]
     fn lookup<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
+        owner: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (one, asked) = to_keys(keys)?;
-        let found = wait(py, self.0.lookup(asked, to_timeout(timeout)?))?;
+        let ((one, asked), owner) = (to_keys(keys)?, to_owner(owner)?);
+        let found = wait(py, self.0.lookup(asked, owner, to_timeout(timeout)?))?;
         let found = found.into_iter().map(|info| info.map(|info| PyObjectRef(info.reference))).collect();
         found_to_python(py, one, found)
     }
 
     /// The same; the awaitable's result is what was found.
-    #[pyo3(signature = (keys, timeout=None))]
+    #[pyo3(signature = (keys, owner=None, timeout=None))]
     fn lookup_async<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
+        owner: Option<&Bound<'py, PyAny>>,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let ((one, asked), objects, timeout) = (to_keys(keys)?, self.0.clone(), to_timeout(timeout)?);
+        let ((one, asked), owner) = (to_keys(keys)?, to_owner(owner)?);
+        let (objects, timeout) = (self.0.clone(), to_timeout(timeout)?);
         future_into_py(py, async move {
-            let found = objects.lookup(asked, timeout).await.map_err(raise)?;
+            let found = objects.lookup(asked, owner, timeout).await.map_err(raise)?;
             let found = found.into_iter().map(|info| info.map(|info| PyObjectRef(info.reference))).collect();
             Python::attach(|py| found_to_python(py, one, found).map(Bound::unbind))
         })
@@ -165,6 +171,24 @@ fn to_send(
 pub(crate) fn to_keys(keys: &Bound<'_, PyAny>) -> PyResult<(bool, Vec<String>)> {
     let one = keys.is_instance_of::<PyString>();
     Ok((one, if one { vec![keys.extract()?] } else { keys.extract()? }))
+}
+
+/// The agent to ask, as it is named or as a reference names it.
+pub(crate) fn to_owner(owner: Option<&Bound<'_, PyAny>>) -> PyResult<Option<String>> {
+    let Some(owner) = owner else {
+        return Ok(None);
+    };
+    if let Ok(reference) = owner.cast::<PyObjectRef>() {
+        return Ok(Some(reference.get().0.owner.clone()));
+    }
+    let text: String = owner.extract()?;
+    if let Ok(reference) = text.parse::<Reference>() {
+        return Ok(Some(reference.owner));
+    }
+    if is_owner(&text) {
+        return Ok(Some(text));
+    }
+    Err(PyValueError::new_err(format!("owner '{text}' is neither HOST:PORT nor a reference to an object")))
 }
 
 /// What was found for one key, or the list for several.

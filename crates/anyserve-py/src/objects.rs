@@ -12,7 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 
 use crate::array;
-use crate::client_objects::{found_to_python, to_keys};
+use crate::client_objects::{found_to_python, to_keys, to_owner};
 use crate::errors;
 use crate::object_ref::PyObjectRef;
 use crate::quick;
@@ -138,11 +138,19 @@ impl PyObjects {
 
     /// The object of a key; or, for a list of keys, a list of them. None where there is none.
     #[expect(clippy::unused_self, reason = "to Python it is a method")]
-    fn lookup<'py>(&self, py: Python<'py>, keys: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let (one, asked) = to_keys(keys)?;
+    #[pyo3(signature = (keys, owner=None, timeout=None))]
+    fn lookup<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyAny>,
+        owner: Option<&Bound<'py, PyAny>>,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let ((one, asked), owner, timeout) = (to_keys(keys)?, to_owner(owner)?, to_ttl(timeout)?);
         let objects = store::objects()?;
-        let found =
-            py.detach(|| objects.lookup(asked)).map_err(|failure| errors::from_failure(py, &failure))?;
+        let found = py
+            .detach(|| objects.lookup(asked, owner, timeout))
+            .map_err(|failure| errors::from_failure(py, &failure))?;
         let found = found.into_iter().map(|info| info.map(|info| PyObjectRef(info.reference))).collect();
         found_to_python(py, one, found)
     }

@@ -85,9 +85,17 @@ impl Objects {
         Ok((reference, bytes))
     }
 
-    /// The objects of these keys at this agent.
-    pub fn lookup(&self, keys: Vec<String>) -> Result<Vec<Option<Info>>, Failure> {
-        let (answer, _) = self.call(call::What::Lookup(Lookup { keys }), &[], None)?;
+    /// The objects of these keys at this agent, or at `owner`, `HOST:PORT` as references name it, of whose objects
+    /// nothing but the reference is known. Another agent is waited for that long.
+    pub fn lookup(
+        &self,
+        keys: Vec<String>,
+        owner: Option<String>,
+        timeout: Option<Duration>,
+    ) -> Result<Vec<Option<Info>>, Failure> {
+        let timeout_us = timeout.map_or(0, |timeout| micros(timeout).max(1));
+        let lookup = Lookup { keys, owner: owner.unwrap_or_default(), timeout_us };
+        let (answer, _) = self.call(call::What::Lookup(lookup), &[], timeout)?;
         let answer::Result::Found(found) = answer else {
             return Err(unexpected(&answer));
         };

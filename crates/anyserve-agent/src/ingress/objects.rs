@@ -18,9 +18,6 @@ use crate::objects::{Ask, Content, ObjectError, Objects, Stake, new_object};
 /// How much of an object goes in one message.
 const CHUNK: usize = 1 << 20;
 
-/// The most keys that are looked up in one call.
-const MOST_KEYS: usize = 10_000;
-
 /// The objects of the agent, for clients.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientObjects(pub(crate) Arc<Objects>);
@@ -51,13 +48,7 @@ impl ObjectService for ClientObjects {
     }
 
     async fn lookup(&self, request: Request<Lookup>) -> Result<Response<Found>, Status> {
-        let Lookup { keys } = request.into_inner();
-        if keys.len() > MOST_KEYS {
-            let count = keys.len();
-            return Err(Status::invalid_argument(format!("{count} keys are over the limit of {MOST_KEYS}")));
-        }
-        let objects = keys.iter().map(|key| self.0.describe_key(key)).collect();
-        Ok(Response::new(Found { objects }))
+        self.0.look_up(request.into_inner()).await.map(Response::new).map_err(to_status)
     }
 
     async fn delete(&self, request: Request<ObjectName>) -> Result<Response<Deleted>, Status> {

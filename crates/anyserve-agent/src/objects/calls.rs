@@ -7,7 +7,7 @@ use anyserve_channel::split_payload;
 use anyserve_core::object::Array;
 use anyserve_core::{ObjectId, Reference};
 use anyserve_proto::object::micros;
-use anyserve_proto::objects::{Create, Found, Object as Described, ObjectName, object_name};
+use anyserve_proto::objects::{Create, Lookup, Object as Described, ObjectName, object_name};
 use anyserve_proto::worker::{Allocate, Answer, Call, Failure, Placed, ToWorker, answer, call, to_worker};
 use bytes::Bytes;
 
@@ -25,6 +25,8 @@ pub(crate) enum Called {
     Done,
     /// It is about an object that has to be brought: another agent has it, or a file.
     Remote { call: u64, reference: Reference, timeout: Option<Duration> },
+    /// It is about keys at another agent.
+    Lookup { call: u64, lookup: Lookup },
     /// There is no room for it now.
     Short { call: u64, size: u64 },
     /// It is a request of its own.
@@ -62,10 +64,10 @@ impl Objects {
                 },
                 Err(error) => Err(error),
             },
-            call::What::Lookup(lookup) => {
-                let objects = lookup.keys.iter().map(|key| self.describe_key(key)).collect();
-                Ok(answer::Result::Found(Found { objects }))
+            call::What::Lookup(lookup) if lookup.owner.is_empty() => {
+                Ok(answer::Result::Found(self.look_up_here(&lookup.keys)))
             }
+            call::What::Lookup(lookup) => return Ok(Called::Lookup { call: number, lookup }),
             call::What::Delete(name) => self.delete(name).map(answer::Result::Deleted),
             call::What::Stat(stat) => self
                 .named(Some(stat))

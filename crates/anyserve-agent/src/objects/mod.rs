@@ -11,6 +11,7 @@ mod error;
 mod evict;
 mod landing;
 mod load;
+mod lookup;
 mod memory;
 mod object;
 mod pulls;
@@ -305,6 +306,14 @@ impl Source for Objects {
             Found::Memory(bytes, _) => Some(bytes),
             Found::Disk(_) | Found::Nowhere => None,
         }
+    }
+
+    fn look_up(&self, keys: &[String]) -> Vec<Option<Reference>> {
+        let here = |key: &String| {
+            let stat = self.store.lookup(key).and_then(|id| self.store.stat(id));
+            stat.map(|stat| stat.reference(self.address()))
+        };
+        keys.iter().map(here).collect()
     }
 
     fn load(&self, id: ObjectId) -> Opening<'_> {

@@ -14,6 +14,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
 use super::landing::{Ask, Landing, Stake};
+use super::lookup::late;
 use super::object::{Content, Found, NewObject, Object};
 use super::store::Store;
 use super::transfer::{PullError, Reason, Transport};
@@ -130,6 +131,25 @@ impl Pulls {
             }
             Found::Nowhere => self.bring(reference).await.inspect_err(|_| self.failed.add(1)),
         }
+    }
+
+    /// What another agent has of these keys, if it says so until then. `began` is when somebody began to wait.
+    pub(super) async fn look_up(
+        &self,
+        owner: &str,
+        keys: &[String],
+        began: Instant,
+        until: Option<Instant>,
+    ) -> Result<Vec<Option<Reference>>, ObjectError> {
+        let looking = self.transport.look_up(owner, keys);
+        let found = match until {
+            None => looking.await,
+            Some(until) => match tokio::time::timeout_at(until.into(), looking).await {
+                Ok(found) => found,
+                Err(_) => return Err(late(owner, began.elapsed())),
+            },
+        };
+        found.map_err(|error| ObjectError::Pull(error.to_string(), Kind::Unavailable))
     }
 
     /// A place for that many bytes, as soon as there is room.

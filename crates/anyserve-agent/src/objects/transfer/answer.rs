@@ -1,14 +1,14 @@
 //! The owner's side of a connection.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::task::yield_now;
 
-use super::Source;
-use super::protocol::{CHUNK, Head, Hello, Request, Status, VERSION, check_hello, checksum};
-use super::stream::{receive_array, send};
+use super::protocol::{Asked, CHUNK, Head, Hello, Request, Status, VERSION, check_hello, checksum};
+use super::stream::{receive, receive_array, send};
+use super::{Source, keys};
 
 /// Why a connection is over, but for a reader who hung up.
 #[derive(Debug, thiserror::Error)]
@@ -34,8 +34,17 @@ pub(super) async fn answer(stream: &TcpStream, source: &dyn Source, limit: Durat
         }
     }
     loop {
-        let request = Request::decode(&receive_array(stream, limit).await?).ok_or(Hangup::Garbage)?;
-        reply(stream, source, &request, limit).await?;
+        match Asked::decode(&receive_array(stream, limit).await?).ok_or(Hangup::Garbage)? {
+            Asked::Part(request) => reply(stream, source, &request, limit).await?,
+            Asked::Keys { count, bytes } => {
+                let mut texts = vec![0; bytes];
+                receive(stream, &mut [IoSliceMut::new(&mut texts)], limit).await?;
+                let keys = keys::decode(&texts, count).ok_or(Hangup::Garbage)?;
+                let found = keys::encode_found(&source.look_up(&keys));
+                let head = Head { status: Status::Found, size: found.len() as u64 }.encode();
+                send(stream, &mut [IoSlice::new(&head), IoSlice::new(&found)], limit).await?;
+            }
+        }
     }
 }
 

@@ -17,7 +17,17 @@ pub(crate) struct PullError {
     pub(crate) reason: Reason,
 }
 
-/// What went wrong with a pull.
+/// Why keys could not be looked up.
+#[derive(Debug, thiserror::Error)]
+#[error("keys could not be looked up at {owner}: {reason}")]
+pub(crate) struct LookUpError {
+    /// The address of the agent that was asked.
+    pub(crate) owner: String,
+    /// What went wrong; the message says it.
+    pub(crate) reason: Reason,
+}
+
+/// What went wrong with a pull, or with keys that were looked up.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Reason {
     /// There is no agent.

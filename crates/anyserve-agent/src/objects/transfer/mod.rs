@@ -8,6 +8,8 @@
 //! destination. If it breaks, what is missing of that part is asked for on a new connection (`tcp.rs`). Connections that
 //! are done wait a few seconds for the next pull (`idle.rs`).
 //!
+//! Keys are looked up (`look_up.rs`, `keys.rs`) over the same connections.
+//!
 //! The owner writes to the socket from the memory where the object lies, and holds a lease on it until the kernel has
 //! taken the last byte. `sendfile(2)`, which would spare that copy, is left out for two reasons. The kernel then sends
 //! what lies in those pages at the time: should the owner give up on a slow reader, and use the memory for something
@@ -15,13 +17,15 @@
 
 use std::pin::Pin;
 
-use anyserve_core::ObjectId;
+use anyserve_core::{ObjectId, Reference};
 use bytes::Bytes;
 
 mod answer;
 mod connection;
 mod error;
 mod idle;
+mod keys;
+mod look_up;
 mod parts;
 mod protocol;
 mod server;
@@ -30,7 +34,7 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use error::{PullError, Reason};
+pub(crate) use error::{LookUpError, PullError, Reason};
 pub(crate) use server::TransferServer;
 pub(crate) use tcp::{CONNECTIONS, Tcp};
 
@@ -38,6 +42,11 @@ pub(crate) use tcp::{CONNECTIONS, Tcp};
 pub(crate) trait Source: Send + Sync + 'static {
     /// The contents of an object, if it is here; they are leased for as long as any part of them is held.
     fn open(&self, id: ObjectId) -> Option<Bytes>;
+
+    /// The objects of these keys, one for each.
+    fn look_up(&self, keys: &[String]) -> Vec<Option<Reference>> {
+        vec![None; keys.len()]
+    }
 
     /// The same of an object that is not in memory, if it can be brought there.
     fn load(&self, _id: ObjectId) -> Opening<'_> {
@@ -59,7 +68,14 @@ pub(crate) trait Transport: Send + Sync + 'static {
         into: &'a mut [u8],
         progress: &'a Progress<'a>,
     ) -> Pulling<'a>;
+
+    /// What the owner has of these keys, one for each. Safe to cancel.
+    fn look_up<'a>(&'a self, owner: &'a str, keys: &'a [String]) -> LookingUp<'a>;
 }
+
+/// Keys that are being looked up.
+pub(crate) type LookingUp<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<Option<Reference>>, LookUpError>> + Send + 'a>>;
 
 /// Who is told how many bytes more are there.
 pub(crate) type Progress<'a> = dyn Fn(usize) + Send + Sync + 'a;

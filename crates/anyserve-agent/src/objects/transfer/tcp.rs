@@ -5,15 +5,16 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use anyserve_core::ObjectId;
+use anyserve_core::{ObjectId, Reference};
 use tokio::net::TcpStream;
 
 use super::connection::{Failure, Wanted, connect, fill};
-use super::error::{PullError, Reason};
+use super::error::{LookUpError, PullError, Reason};
 use super::idle::Idle;
+use super::look_up::{Failure as LookUpFailure, look_up};
 use super::parts::{Part, Parts};
 use super::protocol::CHUNK;
-use super::{Progress, Pulling, Transport};
+use super::{LookingUp, Progress, Pulling, Transport};
 
 /// How many connections a large object comes over, unless somebody knows better. A second one only helps where one
 /// processor cannot keep the network busy: over loopback, with two processors, one is the fastest.
@@ -138,6 +139,37 @@ impl Transport for Tcp {
             let pulled = self.pull_all(owner, &wanted, into).await;
             pulled.map_err(|reason| PullError { id, owner: owner.to_owned(), reason })
         })
+    }
+
+    fn look_up<'a>(&'a self, owner: &'a str, keys: &'a [String]) -> LookingUp<'a> {
+        Box::pin(async move {
+            let found = self.look_up_at(owner, keys).await;
+            found.map_err(|reason| LookUpError { owner: owner.to_owned(), reason })
+        })
+    }
+}
+
+impl Tcp {
+    /// What the owner has of these keys. A connection that waited may have been closed: then a new one is tried.
+    async fn look_up_at(&self, owner: &str, keys: &[String]) -> Result<Vec<Option<Reference>>, Reason> {
+        let mut waited = self.idle.take(owner);
+        for tries in 1.. {
+            let is_new = waited.is_none();
+            let stream = match waited.take() {
+                Some(stream) => stream,
+                None => connect(owner, self.limits.connect).await.map_err(Reason::Unreachable)?,
+            };
+            match look_up(&stream, keys, self.limits.stalled).await {
+                Ok(found) => {
+                    self.idle.put(owner, stream);
+                    return Ok(found);
+                }
+                Err(LookUpFailure::Final(reason)) => return Err(reason),
+                Err(LookUpFailure::Broken(source)) if is_new => return Err(Reason::Broken { tries, source }),
+                Err(LookUpFailure::Broken(_)) => {}
+            }
+        }
+        Err(Reason::Stalled(self.limits.stalled))
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyserve_core::Reference;
 use anyserve_core::scheduler::WorkerId;
+use anyserve_proto::worker::answer::Result as Answered;
 use anyserve_proto::worker::{Call, HungUp, Infer, Taken};
 use bytes::Bytes;
 use tokio::task::{AbortHandle, JoinSet};
@@ -90,6 +91,13 @@ impl Calls {
                 let (objects, memory) = (Arc::clone(self.dispatcher.objects()), Arc::clone(&self.memory));
                 self.running.spawn(async move {
                     get(&objects, &memory, call, reference, timeout).await;
+                    None
+                });
+            }
+            Called::Lookup { call, lookup } => {
+                let (objects, memory) = (Arc::clone(self.dispatcher.objects()), Arc::clone(&self.memory));
+                self.running.spawn(async move {
+                    memory.answer(call, objects.look_up(lookup).await.map(Answered::Found));
                     None
                 });
             }
