@@ -7,5 +7,5 @@ mod status;
 
 pub(crate) use server::AdminServer;
 pub(crate) use service::AdminService;
-pub(crate) use status::status;
 pub(crate) use socket::Socket;
+pub(crate) use status::status;

@@ -18,8 +18,7 @@ mod shm;
 mod stream;
 mod wanted;
 
-pub(crate) use edge::Edge;
-pub(crate) use edge::over_limit;
+pub(crate) use edge::{Edge, over_limit};
 pub(crate) use frames::Frames;
 pub(crate) use infer::infer;
 pub(crate) use io::Corked;
