@@ -45,12 +45,21 @@ class ClientObjects:
         return self._core().get(name, copy, timeout)
 
     @overload
-    def lookup(self, keys: str, *, timeout: float | None = None) -> ObjectRef | None: ...
+    def lookup(
+        self, keys: str, *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> ObjectRef | None: ...
     @overload
-    def lookup(self, keys: list[str], *, timeout: float | None = None) -> list[ObjectRef | None]: ...
-    def lookup(self, keys: str | list[str], *, timeout: float | None = None) -> Any:
-        """The object that goes by a key at the agent, or None; for a list of keys, a list of them."""
-        return self._core().lookup(keys, timeout)
+    def lookup(
+        self, keys: list[str], *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> list[ObjectRef | None]: ...
+    def lookup(
+        self, keys: str | list[str], *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> Any:
+        """The object that goes by a key at the agent, or None; for a list of keys, a list of them.
+
+        With ``owner``, the agent asks another one: that of a reference, or at the ``HOST:PORT`` in one.
+        """
+        return self._core().lookup(keys, owner, timeout)
 
     def delete(self, name: ObjectRef | str, *, timeout: float | None = None) -> bool:
         """Deletes an object of the agent, or its copy of another's; False if there was none."""
@@ -84,12 +93,21 @@ class AsyncClientObjects:
         return await self._core().get_async(name, copy, timeout)
 
     @overload
-    async def lookup(self, keys: str, *, timeout: float | None = None) -> ObjectRef | None: ...
+    async def lookup(
+        self, keys: str, *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> ObjectRef | None: ...
     @overload
-    async def lookup(self, keys: list[str], *, timeout: float | None = None) -> list[ObjectRef | None]: ...
-    async def lookup(self, keys: str | list[str], *, timeout: float | None = None) -> Any:
-        """The object that goes by a key at the agent, or None; for a list of keys, a list of them."""
-        return await self._core().lookup_async(keys, timeout)
+    async def lookup(
+        self, keys: list[str], *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> list[ObjectRef | None]: ...
+    async def lookup(
+        self, keys: str | list[str], *, owner: ObjectRef | str | None = None, timeout: float | None = None
+    ) -> Any:
+        """The object that goes by a key at the agent, or None; for a list of keys, a list of them.
+
+        With ``owner``, the agent asks another one: that of a reference, or at the ``HOST:PORT`` in one.
+        """
+        return await self._core().lookup_async(keys, owner, timeout)
 
     async def delete(self, name: ObjectRef | str, *, timeout: float | None = None) -> bool:
         """Deletes an object of the agent, or its copy of another's; False if there was none."""

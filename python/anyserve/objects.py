@@ -68,12 +68,27 @@ def get(name: ObjectRef | str, copy: bool = False, timeout: float | None = None)
 
 
 @overload
-def lookup(keys: str) -> ObjectRef | None: ...
+def lookup(keys: str, owner: ObjectRef | str | None = None, timeout: float | None = None) -> ObjectRef | None: ...
 @overload
-def lookup(keys: list[str]) -> list[ObjectRef | None]: ...
-def lookup(keys: str | list[str]) -> ObjectRef | list[ObjectRef | None] | None:
-    """The object that goes by a key at this agent, or None; for a list of keys, a list of them."""
-    found: ObjectRef | list[ObjectRef | None] | None = _objects.lookup(keys)
+def lookup(
+    keys: list[str], owner: ObjectRef | str | None = None, timeout: float | None = None
+) -> list[ObjectRef | None]: ...
+def lookup(
+    keys: str | list[str], owner: ObjectRef | str | None = None, timeout: float | None = None
+) -> ObjectRef | list[ObjectRef | None] | None:
+    """The object that goes by a key at this agent, or None; for a list of keys, a list of them.
+
+    Args:
+        keys: One, or up to 10,000 at another agent.
+        owner: The agent to ask instead: a reference to an object of its, or the ``HOST:PORT`` in one. What it has,
+            :func:`get` brings.
+        timeout: Seconds to wait for another agent.
+
+    Raises:
+        UnavailableError: That agent cannot be reached, or is none.
+        DeadlineExceededError: It did not answer in time.
+    """
+    found: ObjectRef | list[ObjectRef | None] | None = _objects.lookup(keys, owner, timeout)
     return found
 
 

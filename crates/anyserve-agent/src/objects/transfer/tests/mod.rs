@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use anyserve_core::ObjectId;
+use anyserve_core::{ObjectId, Reference};
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,16 @@ impl Source for Store {
         let object = self.objects.get(&id)?.clone();
         self.leases.fetch_add(1, Ordering::SeqCst);
         Some(Bytes::from_owner(Lease(object, Arc::clone(&self.leases))))
+    }
+
+    /// Of the keys `key N`, those with an even N name objects of N bytes.
+    fn look_up(&self, keys: &[String]) -> Vec<Option<Reference>> {
+        let found = |key: &String| {
+            let size: u64 = key.strip_prefix("key ")?.parse().ok()?;
+            let reference = Reference { owner: "a:1".to_owned(), id: id(1), size, array: None };
+            size.is_multiple_of(2).then_some(reference)
+        };
+        keys.iter().map(found).collect()
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::Reason;
 use super::super::protocol::{Head, Status};
+use super::super::{Reason, Transport};
 use super::{Owner, Tcp, contents, id, localhost, pull, short};
 
 #[tokio::test]
@@ -71,6 +71,57 @@ async fn what_is_no_owner_is_an_error() {
             stream
         });
         let error = pull(&Tcp::new(1, false), address, id(1), 10).await.unwrap_err();
+        assert!(matches!(error.reason, Reason::Protocol(_)), "{error}");
+        serving.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn keys_are_looked_up_over_the_connections_of_pulls() {
+    let owner = Owner::of([(id(1), contents(10))]).await;
+    let (transport, address) = (Tcp::new(1, false), owner.address.to_string());
+    // More than one request may ask for.
+    let keys: Vec<_> = (0..1000).map(|number| format!("key {number}")).collect();
+    for _ in 0..2 {
+        let found = transport.look_up(&address, &keys).await.unwrap();
+        let named: Vec<_> =
+            found.iter().map(|found| found.as_ref().map(|reference| reference.size)).collect();
+        let wanted: Vec<_> = (0..1000).map(|number| (number % 2 == 0).then_some(number)).collect();
+        assert_eq!(named, wanted);
+        assert_eq!(transport.idle(), 1);
+        assert_eq!(pull(&transport, owner.address, id(1), 10).await.unwrap(), contents(10));
+        assert_eq!(transport.idle(), 1);
+    }
+    owner.stop.cancel();
+    while TcpStream::connect(owner.address).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let error = transport.look_up(&address, &keys).await.unwrap_err();
+    assert!(matches!(error.reason, Reason::Unreachable(_)), "{error}");
+    assert!(error.to_string().contains(&address), "{error}");
+}
+
+#[tokio::test]
+async fn answers_to_keys_that_no_owner_gives_are_errors() {
+    let head = |status, size| Head { status, size }.encode().to_vec();
+    let replies = [
+        b"HTTP/1.1 400".to_vec(),
+        head(Status::Version, 1),
+        head(Status::Gone, 0),
+        head(Status::Found, u64::MAX),
+        [head(Status::Found, 3), b"\x01\0\xff".to_vec()].concat(),
+        [head(Status::Found, 0), Vec::new()].concat(),
+    ];
+    for reply in replies {
+        let listener = TcpListener::bind(localhost()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(&reply).await.unwrap();
+            stream
+        });
+        let keys = ["key".to_owned()];
+        let error = Tcp::new(1, false).look_up(&address.to_string(), &keys).await.unwrap_err();
         assert!(matches!(error.reason, Reason::Protocol(_)), "{error}");
         serving.await.unwrap();
     }
