@@ -25,6 +25,9 @@ const SEVERAL_FROM: usize = 64 << 20;
 const BACKOFF: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
 
+/// How often keys are asked for, should the connection break.
+const LOOK_UP_TRIES: u32 = 2;
+
 /// How long things may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -150,11 +153,13 @@ impl Transport for Tcp {
 }
 
 impl Tcp {
-    /// What the owner has of these keys. A connection that waited may have been closed: then a new one is tried.
+    /// What the owner has of these keys. A connection may break, or have been closed while it waited: then a new one is
+    /// tried.
     async fn look_up_at(&self, owner: &str, keys: &[String]) -> Result<Vec<Option<Reference>>, Reason> {
         let mut waited = self.idle.take(owner);
-        for tries in 1.. {
-            let is_new = waited.is_none();
+        let mut tries = 0;
+        loop {
+            tries += 1;
             let stream = match waited.take() {
                 Some(stream) => stream,
                 None => connect(owner, self.limits.connect).await.map_err(Reason::Unreachable)?,
@@ -165,11 +170,12 @@ impl Tcp {
                     return Ok(found);
                 }
                 Err(LookUpFailure::Final(reason)) => return Err(reason),
-                Err(LookUpFailure::Broken(source)) if is_new => return Err(Reason::Broken { tries, source }),
+                Err(LookUpFailure::Broken(source)) if tries == LOOK_UP_TRIES => {
+                    return Err(Reason::Broken { tries, source });
+                }
                 Err(LookUpFailure::Broken(_)) => {}
             }
         }
-        Err(Reason::Stalled(self.limits.stalled))
     }
 }
 
