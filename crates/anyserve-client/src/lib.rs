@@ -18,7 +18,6 @@ mod local;
 pub mod objects;
 mod stream;
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub use admin::Admin;
@@ -32,7 +31,6 @@ use anyserve_proto::inference::{
 };
 use anyserve_proto::replica::replica_service_client::ReplicaServiceClient;
 use anyserve_proto::tensor::{self, RequestError};
-use anyserve_shm::ViewMut;
 pub use local::LEAST as LEAST_SHARED;
 use local::Local;
 pub use objects::Objects;
@@ -138,28 +136,6 @@ impl Client {
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);
         Ok(Self { grpc, channel, endpoint: address.to_owned(), local: None })
-    }
-
-    /// The same of an agent on this machine and of this process's user, which passes tensors of [`LEAST_SHARED`] bytes
-    /// and more through memory that the agent shares with it, to [`infer`](Self::infer) and [`stream`](Self::stream).
-    /// `socket` is where the agent has its socket for this: `PORT.shm.sock`, beside its control socket.
-    ///
-    /// The contents of responses may be such memory: the agent has it back once they are dropped.
-    pub fn sharing_memory(endpoint: &str, socket: PathBuf) -> Result<Self, ClientError> {
-        let client = Self::new(endpoint)?;
-        let local = Some(Local::new(client.endpoint(), socket));
-        Ok(Self { local, ..client })
-    }
-
-    /// Memory of so many bytes that is shared with the agent, to be filled with an input: what lies there is not copied
-    /// again. None if this client shares no memory, has not connected yet, or finds no room at once.
-    pub async fn try_allocate(&self, size: usize) -> Option<ViewMut> {
-        self.local.as_ref()?.try_allocate(size).await
-    }
-
-    /// True if tensors of [`LEAST_SHARED`] bytes and more are not sent.
-    pub fn shares_memory(&self) -> bool {
-        self.local.is_some()
     }
 
     /// Where the server is.

@@ -63,7 +63,9 @@ impl Calls {
     /// Lends the client a place to write to, as soon as there is room.
     pub(super) fn allocate(&mut self, &ClientAllocate { call, size, wait }: &ClientAllocate) {
         let allocated = self.memory.allocate(size);
-        if allocated.is_ok() || !wait {
+        // What is larger than all there is never fits.
+        let never = size > self.dispatcher.objects().store().budget().limit();
+        if allocated.is_ok() || never || !wait {
             return self.memory.answer(call, allocated.map(answer::Result::Allocated));
         }
         if let Some((answering, place)) = self.begin(call) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse};
 use anyserve_shm::ViewMut;
 
-use crate::ClientError;
+use crate::{Client, ClientError};
 use session::Session;
 pub(crate) use stream::LocalStream;
 
@@ -38,6 +38,30 @@ struct Shared {
     session: Mutex<Option<Arc<Session>>>,
     /// Held by whoever connects.
     connecting: tokio::sync::Mutex<()>,
+}
+
+impl Client {
+    /// A client of an agent on this machine and of this process's user, which passes tensors of [`LEAST_SHARED`](crate::LEAST_SHARED) bytes
+    /// and more through memory that the agent shares with it, to [`infer`](Self::infer) and [`stream`](Self::stream).
+    /// `socket` is where the agent has its socket for this: `PORT.shm.sock`, beside its control socket.
+    ///
+    /// The contents of responses may be such memory: the agent has it back once they are dropped.
+    pub fn sharing_memory(endpoint: &str, socket: PathBuf) -> Result<Self, ClientError> {
+        let client = Self::new(endpoint)?;
+        let local = Some(Local::new(client.endpoint(), socket));
+        Ok(Self { local, ..client })
+    }
+
+    /// Memory of so many bytes that is shared with the agent, to be filled with an input: what lies there is not copied
+    /// again. None if this client shares no memory, has not connected yet, or finds no room at once.
+    pub async fn try_allocate(&self, size: usize) -> Option<ViewMut> {
+        self.local.as_ref()?.try_allocate(size).await
+    }
+
+    /// True if tensors of [`LEAST_SHARED`](crate::LEAST_SHARED) bytes and more are not sent.
+    pub fn shares_memory(&self) -> bool {
+        self.local.is_some()
+    }
 }
 
 impl Local {
