@@ -9,7 +9,7 @@ PEERS ?= ../shared/peers
 export CARGO_TERM_COLOR ?= auto
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor benches/scheduler proto -type f)
-PYTHON_PATHS := python examples tests benches
+PYTHON_PATHS := python api_server examples tests benches
 
 .PHONY: serve test test-rust test-python lint format wheel bench bench-objects bench-scheduler bench-pools miri clean
 
@@ -85,6 +85,7 @@ $(VENV)/tools: pyproject.toml
 	touch $@
 
 # The Python sources are used in place; only a change of the Rust ones needs a build.
-$(VENV)/installed: $(VENV)/tools $(RUST_SOURCES)
+$(VENV)/installed: $(VENV)/tools $(RUST_SOURCES) api_server/pyproject.toml
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	$(BIN)/pip install --quiet --no-deps --editable api_server
 	touch $@

@@ -13,6 +13,7 @@ need() {
 need etcd etcd-server
 need etcdctl etcd-client
 need openssl openssl
+need chromedriver chromium chromium-driver
 
 [ -n "$wanted" ] || exit 0
 if ! command -v apt-get >/dev/null; then

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import AnyserveError
-from . import config, infer, objects, operate, run, status
+from . import api_server, config, infer, objects, operate, run, status
 
 __all__ = ["main"]
 
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     operate.add_to(commands)
     objects.add_to(commands)
     config.add_to(commands)
+    api_server.add_to(commands)
     options, rest = parser.parse_known_args(arguments)
     try:
         if rest and not ("take_rest" in options and options.take_rest(options, rest)):

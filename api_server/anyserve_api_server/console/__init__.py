@@ -1,0 +1,5 @@
+"""The page at ``/``: what is known of the fleet while somebody looks."""
+
+from .collector import Collector
+
+__all__ = ["Collector"]
