@@ -2,6 +2,7 @@
 import { count, element, setText } from "./format.js";
 
 const MANY = 10; // from so many on there is a filter
+const FIRST = ["type", "model", "version"];
 
 /** The list of capabilities. Calls `choose(pairs)` when one is clicked. */
 export class Capabilities {
@@ -23,7 +24,7 @@ export class Capabilities {
   }
 
   row({ pairs, replicas, count: offered }) {
-    const shown = Object.entries(pairs).flatMap(([key, value], at) =>
+    const shown = inOrder(pairs).flatMap(([key, value], at) =>
       [at ? " " : "", element("span", "key", `${key}=`), value]);
     const by = offered === 1 ? replicas[0] : count(offered, "replica");
     const button = element("button", "", element("span", "pairs mono", ...shown), element("span", "by", by));
@@ -39,9 +40,15 @@ export class Capabilities {
   }
 }
 
+/** The pairs, those first that say most. */
+function inOrder(pairs) {
+  const rank = (key) => (FIRST.includes(key) ? FIRST.indexOf(key) : FIRST.length);
+  return Object.entries(pairs).sort(([one], [other]) => rank(one) - rank(other));
+}
+
 /** Pairs as they are typed: key=value, with quotes around values that have spaces. */
 export function write(pairs) {
-  return Object.entries(pairs)
+  return inOrder(pairs)
     .map(([key, value]) => `${key}=${/[\s"]/.test(value) || value === "" ? JSON.stringify(value) : value}`)
     .join(" ");
 }

@@ -2,13 +2,15 @@
 import { amount, duration, element } from "./format.js";
 
 const SPAN = 300; // seconds
+const BROKEN = 5; // seconds without a look, from which on a line is not drawn through
+const SHORTEST = 60; // what is shown at first, so that a line is not a dot for minutes
 const WIDTH = 300;
 const HEIGHT = 64;
 const SVG = "http://www.w3.org/2000/svg";
 
 const KINDS = {
   per_second: { title: "requests ended", show: (value) => [amount(value), "/s"], also: "failed_per_second" },
-  latency: { title: "first response, mean", show: duration },
+  latency: { title: "first response", show: duration },
   waiting: { title: "waiting", show: (value) => [amount(value), ""] },
   running: { title: "running", show: (value) => [amount(value), ""] },
 };
@@ -20,6 +22,7 @@ export class Chart {
     this.kind = KINDS[this.name];
     this.points = points;
     this.hovered = null;
+    this.span = SHORTEST;
     this.title = element("span", "", this.kind.title);
     this.top = element("span", "top-value");
     this.value = element("div", "value");
@@ -38,7 +41,8 @@ export class Chart {
     const names = [this.name, this.kind.also].filter(Boolean);
     const highest = Math.max(0, ...this.points.map((point) => point[this.name] ?? 0));
     const ceiling = nice(highest);
-    names.forEach((name, at) => draw(this.lines[at], this.points, name, ceiling, last.time));
+    this.span = span(this.points);
+    names.forEach((name, at) => draw(this.lines[at], this.points, name, ceiling, this.span));
     const [top, unit] = this.kind.show(ceiling);
     this.top.textContent = highest > 0 ? `${top} ${unit}`.trim() : "";
     this.show();
@@ -57,11 +61,11 @@ export class Chart {
 
   hover(event) {
     const box = this.svg.getBoundingClientRect();
-    const time = this.points.at(-1)?.time - SPAN * (1 - (event.clientX - box.left) / box.width);
+    const time = this.points.at(-1)?.time - this.span * (1 - (event.clientX - box.left) / box.width);
     if (Number.isNaN(time)) return;
     this.hovered = this.points.reduce((best, point) =>
       Math.abs(point.time - time) < Math.abs(best.time - time) ? point : best);
-    const x = place(this.hovered.time, this.points.at(-1).time);
+    const x = place(this.hovered.time, this.points.at(-1).time, this.span);
     setAll(this.cursor, { x1: x, x2: x, visibility: "visible" });
     this.show();
   }
@@ -86,8 +90,8 @@ export class Spark {
   update(time, value) {
     this.points.push({ time, value });
     while (this.points[0].time < time - SPAN) this.points.shift();
-    const highest = Math.max(...this.points.map((point) => point.value));
-    draw(this.lines, this.points, "value", highest || 1, time);
+    const highest = Math.max(0, ...this.points.map((point) => point.value));
+    draw(this.lines, this.points, "value", highest || 1, span(this.points));
   }
 }
 
@@ -104,18 +108,22 @@ function lines(parent, kind) {
   return { area, line };
 }
 
-function draw({ area, line }, points, name, ceiling, now) {
+function draw({ area, line }, points, name, ceiling, span) {
+  const now = points.at(-1).time;
   // Where there is no value the line has a gap.
   const runs = [];
   let run = null;
+  let before = 0;
   for (const point of points) {
     const value = point[name];
+    if (point.time - before > BROKEN) run = null;
+    before = point.time;
     if (value === null || value === undefined) {
       run = null;
       continue;
     }
     if (!run) runs.push((run = []));
-    run.push([place(point.time, now), HEIGHT - 1 - (HEIGHT - 6) * Math.min(1, value / ceiling)]);
+    run.push([place(point.time, now, span), HEIGHT - 1 - (HEIGHT - 6) * Math.min(1, value / ceiling)]);
   }
   const paths = runs.map((run) => "M" + (run.length > 1 ? run : [[run[0][0] - 1, run[0][1]], run[0]])
     .map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`).join("L"));
@@ -124,8 +132,13 @@ function draw({ area, line }, points, name, ceiling, now) {
     `${path}L${runs[at].at(-1)[0].toFixed(1)} ${HEIGHT}L${runs[at][0][0].toFixed(1)} ${HEIGHT}Z`).join(""));
 }
 
-function place(time, now) {
-  return WIDTH * (1 - (now - time) / SPAN);
+function place(time, now, span) {
+  return WIDTH * (1 - (now - time) / span);
+}
+
+/** The seconds that a chart of these points shows. */
+function span(points) {
+  return Math.min(SPAN, Math.max(SHORTEST, points.at(-1).time - points[0].time));
 }
 
 /** The next number above that people would write on a scale. */

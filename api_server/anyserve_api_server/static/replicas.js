@@ -69,7 +69,7 @@ class Replica {
     setText(this.where, replica.endpoint);
     const pools = status?.pools ?? [];
     const rate = pools.reduce((sum, pool) => sum + pool.per_second, 0);
-    this.spark.update(time, rate);
+    this.spark.update(time, status ? rate : null);
     setText(this.facts, status ? this.describe(replica, rate, draining) : `does not answer: ${replica.error}`);
     this.facts.title = this.facts.textContent;
     this.below.hidden = pools.length === 0;
