@@ -22,6 +22,9 @@ Tensor = tuple[str, str, list[int]]
 METADATA_TIMEOUT = 5.0
 """Seconds until a replica must have said what a model's inputs are."""
 
+NOT_CONNECTED = ("Connection refused", "No route to host", "Network is unreachable", "lookup address", "Host is down")
+"""What the system says where there is no connection."""
+
 MAX_TRIES = 3
 """Replicas that are asked for one request, where those before could not be reached."""
 
@@ -162,4 +165,5 @@ class _Tried:
 
 
 def _was_not_reached(error: UnavailableError) -> bool:
-    return str(error).startswith("cannot reach ")
+    """Whether no connection was made. One that broke later may have brought the request, which may have begun."""
+    return any(sign in str(error) for sign in NOT_CONNECTED)

@@ -54,15 +54,17 @@ class Registrations:
         registry: Where they go.
         fleet: What is there already.
         max_replicas: How many there may be.
+        stopping: Set when the server stops. The streams end then, but not the registrations: the replicas come back
+            to this server, or to another one, before their leases end.
     """
 
-    def __init__(self, registry: Registry, fleet: Fleet, max_replicas: int) -> None:
+    def __init__(self, registry: Registry, fleet: Fleet, max_replicas: int, stopping: asyncio.Event) -> None:
         self._registry = registry
         self._fleet = fleet
         self._max_replicas = max_replicas
         self._sessions: dict[str, Session] = {}
         self._last_incarnation = 0
-        self._stopping = False
+        self._stopping = stopping
         self._renewals: dict[Session, asyncio.Task[None]] = {}
         # Removals go on when the connection that they belong to is gone.
         self._removals: set[asyncio.Task[None]] = set()
@@ -124,8 +126,7 @@ class Registrations:
         return session
 
     async def stop(self) -> None:
-        """Ends the streams, but not the registrations: replicas come back to this server, or to another one."""
-        self._stopping = True
+        """Renews nothing any more, and lets removals that have begun go on for a moment."""
         for renewal in self._renewals.values():
             renewal.cancel()
         if self._removals:
@@ -137,7 +138,7 @@ class Registrations:
             # Another connection has the id by now.
             return
         del self._sessions[session.replica_id]
-        if not self._stopping:
+        if not self._stopping.is_set():
             removal = asyncio.create_task(self._take_out(session))
             self._removals.add(removal)
             removal.add_done_callback(self._removals.discard)

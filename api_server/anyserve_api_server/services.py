@@ -29,7 +29,7 @@ class Services:
     forwarder: Forwarder
     measures: Measures
     console: Collector
-    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: asyncio.Event
     """Set when the server stops: streams end then."""
     started: float = field(default_factory=time.monotonic)
 
@@ -43,11 +43,12 @@ class Services:
         registry = Registry(settings.registry)
         in_memory = settings.registry.startswith("memory:")
         fleet = Fleet(registry, settings.max_watchers, settings.settle_time if in_memory else 0.0)
-        registrations = Registrations(registry, fleet, settings.max_replicas)
+        stopping = asyncio.Event()
+        registrations = Registrations(registry, fleet, settings.max_replicas, stopping)
         measures = Measures(registry, fleet, registrations)
         forwarder = Forwarder(registry)
         console = Collector(fleet, forwarder.clients)
-        return cls(settings, registry, fleet, registrations, forwarder, measures, console)
+        return cls(settings, registry, fleet, registrations, forwarder, measures, console, stopping)
 
     @property
     def registry_name(self) -> str:

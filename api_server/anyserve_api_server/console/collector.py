@@ -71,7 +71,7 @@ class Collector:
             message = f"{MAX_CONSOLES} consoles are open already; close one"
             raise ApiError(503, message, {"retry-after": "10"})
         self._consoles += 1
-        if self._looking is None or self._looking.done():
+        if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         return self._events()
 
@@ -80,6 +80,7 @@ class Collector:
         self._consoles -= 1
         if self._consoles == 0 and self._looking is not None:
             self._looking.cancel()
+            self._looking = None
 
     async def _events(self) -> AsyncIterator[bytes]:
         """A console that is slow misses looks, and has never more than one waiting."""
