@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from anyserve._core import Registry
 from anyserve.errors import CapabilityError
 from fastapi import APIRouter, Request, Response
 
@@ -21,8 +22,12 @@ __all__ = ["router"]
 def router(services: Services) -> APIRouter:
     """The routes by which clients find replicas."""
     routes = APIRouter(tags=["discovery"])
-    registry, fleet = services.registry, services.fleet
+    _add_lookup(routes, services.registry)
+    _add_fleet(routes, services)
+    return routes
 
+
+def _add_lookup(routes: APIRouter, registry: Registry) -> None:
     @routes.get(
         "/route",
         summary="One replica that offers a capability",
@@ -51,12 +56,16 @@ def router(services: Services) -> APIRouter:
         except CapabilityError as error:
             raise ApiError(400, str(error)) from error
 
+
+def _add_fleet(routes: APIRouter, services: Services) -> None:
+    fleet = services.fleet
+
     @routes.get("/registry", summary="The whole fleet, and how it is known", response_model=RegistryState)
     async def state() -> Response:
         return _json(
             {
                 "registry": services.registry_name,
-                "connected": registry.is_connected(),
+                "connected": fleet.is_connected(),
                 "complete": fleet.settled,
                 "replicas": fleet.replicas(),
             }
@@ -79,8 +88,6 @@ def router(services: Services) -> APIRouter:
     async def watch() -> Response:
         watcher = fleet.watch()
         return EventStream(watcher.events(), services.stopping, watcher.close)
-
-    return routes
 
 
 def _json(content: dict[str, Any]) -> Response:

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from ..bodies import described, read
 from ..errors import ApiError
 from ..models import Lease, Leased, Registration, ReplicaId
+from ..registrations import Registrations
 from ..services import Services
 from ..sse import EventStream
 from .described import errors
@@ -21,8 +22,12 @@ Id = Annotated[ReplicaId, Path(description="The replica's id.")]
 def router(services: Services) -> APIRouter:
     """The routes by which replicas register."""
     routes = APIRouter(tags=["registration"])
-    registrations = services.registrations
+    _add_register(routes, services)
+    _add_leases(routes, services.registrations)
+    return routes
 
+
+def _add_register(routes: APIRouter, services: Services) -> None:
     @routes.post(
         "/register",
         summary="Register for as long as the connection lasts",
@@ -40,9 +45,11 @@ def router(services: Services) -> APIRouter:
     )
     async def register(request: Request) -> Response:
         registration = await read(request, Registration)
-        session = await registrations.open(registration.model_dump(exclude_none=True))
+        session = await services.registrations.open(registration.model_dump(exclude_none=True))
         return EventStream(session.events(), services.stopping, session.close)
 
+
+def _add_leases(routes: APIRouter, registrations: Registrations) -> None:
     @routes.put(
         "/replicas/{replica_id}",
         summary="Register for a time, renew, or change",
@@ -79,8 +86,6 @@ def router(services: Services) -> APIRouter:
             of = "" if incarnation is None else f" of incarnation {incarnation} or earlier"
             raise ApiError(404, f"there is no replica '{replica_id}'{of}")
         return Response(status_code=204)
-
-    return routes
 
 
 _EXAMPLE = 'event: registered\ndata: {"replica_id":"a","incarnation":1764000000000000}\n\n:\n\n'
