@@ -19,7 +19,7 @@ use tonic::{Request, Status};
 
 use super::error::Hangup;
 use crate::dispatch::Dispatcher;
-use crate::failure::{Failure, kind_of};
+use crate::failure::kind_of;
 use crate::ingress::{self, Requests, StreamCall, over_limit};
 use crate::objects::WorkerMemory;
 
@@ -208,7 +208,7 @@ impl Answering {
 
     fn respond(&self, mut response: ModelInferResponse) {
         let contents = std::mem::take(&mut response.raw_output_contents);
-        self.memory.answer_with(self.call, answer::Result::Inferred(response), &contents);
+        self.memory.answer_with(self.call, answer::Result::Inferred(response), &contents, false);
     }
 
     fn fail(&self, status: &Status) {
