@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from anyserve import Client
-from anyserve.cli import run
+from anyserve.cli import server_settings
 
 from tests.background import Background
 from tests.metrics import Metrics
@@ -145,7 +145,7 @@ def test_without_a_word_it_is_the_usual_port_or_a_free_one(serve: Serve, monkeyp
     monkeypatch.setattr("tests.server.FREE_PORTS", ["--port", "0"])
     first, second = serve(APP), serve(APP)
     # Somebody else on this machine may have the usual one, but both cannot.
-    assert second.metrics_port not in (run.METRICS_PORT, first.metrics_port)
+    assert second.metrics_port not in (server_settings.METRICS_PORT, first.metrics_port)
     for server in (first, second):
         assert Metrics(server).value("workers_ready") == 1
 
@@ -154,7 +154,9 @@ def test_the_usual_port_is_taken_if_it_is_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         usual = free.getsockname()[1]
     # The usual one is like any other, and this one is free.
-    program = f"from anyserve.cli import main, run; run.METRICS_PORT = {usual}; main(['run', '{APP}', '--port', '0'])"
+    program = (
+        f"from anyserve.cli import main, serving; serving.METRICS_PORT = {usual}; main(['run', '{APP}', '--port', '0'])"
+    )
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True) as agent:
         assert agent.stdout is not None
         printed = Collected(agent.stdout)

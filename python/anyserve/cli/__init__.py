@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..errors import AnyserveError
-from . import api_server, config, infer, objects, operate, run, status
+from . import api_server, config, gateway, infer, objects, operate, run, status
 
 __all__ = ["main"]
 
@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"anyserve {__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     run.add_to(commands)
+    gateway.add_to(commands)
     infer.add_to(commands)
     status.add_to(commands)
     operate.add_to(commands)

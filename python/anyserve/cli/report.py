@@ -35,6 +35,8 @@ class Reporter:
     def starting(self, pools: Sequence[Pool]) -> None:
         """The first workers are being started."""
         what = _count(len(pools), "pool")
+        if not pools:
+            return self._say(f"anyserve {__version__}: starting the {self._target}", style="dim")
         if len(pools) == 1 and pools[0].options.min:
             what = _count(pools[0].options.min, "worker")
         self._say(f"anyserve {__version__}: starting {what} of {self._target}", style="dim")
@@ -53,12 +55,15 @@ class Reporter:
         """Every pool has the workers that it must have."""
         if len(capabilities) > MOST_SHOWN:
             capabilities = [*capabilities[:MOST_SHOWN], f"{len(capabilities) - MOST_SHOWN} more"]
+        if not pools:
+            capabilities = ["whatever a replica serves"]
         where = f"http://127.0.0.1:{metrics}/metrics"
         host = f"[{host}]" if ":" in host else host
         address, rest = f"{host}:{port}", f"http://{host}:{http}/v2"
         if self._console is None:
             served = ", ".join(capabilities)
-            self._say(f"ready: {served} at grpc://{address} by {_count(workers, 'worker')} after {took:.2f} s")
+            by = f"by {_count(workers, 'worker')} " if pools else ""
+            self._say(f"ready: {served} at grpc://{address} {by}after {took:.2f} s")
             if http is not None:
                 self._say(f"REST: {rest}")
             if metrics is not None:
@@ -74,7 +79,8 @@ class Reporter:
             table.add_row("REST", rest)
         if metrics is not None:
             table.add_row("metrics", where)
-        table.add_row("by", f"{_count(workers, 'worker')} of {self._target}")
+        if pools:
+            table.add_row("by", f"{_count(workers, 'worker')} of {self._target}")
         if len(pools) > 1:
             table.add_row("in", f"{_count(len(pools), 'pool')}: see `anyserve status --port {port}`")
         table.add_row("ready after", f"{took:.2f} s")
