@@ -437,40 +437,58 @@ class Raw:
 
 @final
 class Client:
-    """A connection to one server; :class:`anyserve.Client` is made of it."""
+    """A client of one server, or of the replicas of a registry; :class:`anyserve.Client` is made of it."""
 
     def __new__(cls, endpoint: str, shared_memory: str | os.PathLike[str] | None = None) -> Self:
         """With ``shared_memory``, the agent's socket for that, large tensors are not sent but lie in its memory."""
     def prepare(self, make: Callable[[], ModelInferRequest]) -> ModelInferRequest:
         """Calls a function, and puts the large contents of requests that it makes where the agent sees them."""
+    @staticmethod
+    def discover(
+        registry: str,
+        capability: dict[str, _Parameter] | None = None,
+        policy: str = "power_of_two",
+        hash_on: str | None = None,
+        retry_on_failure: bool = False,
+    ) -> Client:
+        """A client of the replicas of a registry, which is named by its URL."""
     @property
     def objects(self) -> ClientObjects:
-        """The objects of the agent."""
+        """The objects of the agent; in a fleet, of one of its agents."""
+    def objects_async(self) -> Awaitable[ClientObjects]: ...
     @property
-    def endpoint(self) -> str: ...
+    def place(self) -> tuple[str, str | None] | None:
+        """``HOST:PORT`` and replica id of where the last request went; None before the first."""
+    def resolve(self, timeout: float | None = None) -> tuple[str, str | None]:
+        """The same; before the first request, of where it may go."""
+    def resolve_async(self, timeout: float | None = None) -> Awaitable[tuple[str, str | None]]: ...
     def infer(
         self,
         request: ModelInferRequest,
         capability: dict[str, _Parameter] | None = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ModelInferResponse: ...
     def infer_async(
         self,
         request: ModelInferRequest,
         capability: dict[str, _Parameter] | None = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Awaitable[ModelInferResponse]: ...
     def stream(
         self,
         request: ModelInferRequest,
         capability: dict[str, _Parameter] | None = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> ResponseStream: ...
     def stream_async(
         self,
         request: ModelInferRequest,
         capability: dict[str, _Parameter] | None = None,
         timeout: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Awaitable[ResponseStream]: ...
     def is_server_ready(self, timeout: float | None = None) -> bool: ...
     def is_model_ready(self, model_name: str, timeout: float | None = None) -> bool: ...

@@ -2,123 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from . import _core
+from .client_base import BaseClient
 from .client_objects import AsyncClientObjects, ClientObjects
-from .kserve import ModelInferRequest
-from .requests import make_request
+from .client_streams import AsyncResultStream, ResultStream
 from .results import InferResult
 
 __all__ = ["AsyncClient", "AsyncResultStream", "Client", "InferResult", "ResultStream"]
 
 
-class ResultStream(Iterator[InferResult]):
-    """The results of one request, as they come. Closing it, or leaving its ``with`` block, cancels the request."""
-
-    def __init__(self, responses: _core.ResponseStream) -> None:
-        self._responses = responses
-
-    def __next__(self) -> InferResult:
-        response = self._responses.next()
-        if response is None:
-            raise StopIteration
-        return InferResult(response)
-
-    def close(self) -> None:
-        """Takes no more results; cancels the request if it has not ended."""
-        self._responses.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncResultStream(AsyncIterator[InferResult]):
-    """The asyncio twin of :class:`ResultStream`. The request is sent when the first result is asked for."""
-
-    def __init__(self, send: Callable[[], Awaitable[_core.ResponseStream]]) -> None:
-        self._send = send
-        self._responses: _core.ResponseStream | None = None
-        self._sending = False
-        self._closed = False
-
-    async def __anext__(self) -> InferResult:
-        if self._closed:
-            raise StopAsyncIteration
-        if self._responses is None:
-            if self._sending:
-                raise RuntimeError("another task is waiting for the first result of this stream")
-            self._sending = True
-            try:
-                self._responses = await self._send()
-            finally:
-                self._sending = False
-            if self._closed:
-                self._responses.close()
-        response = await self._responses.next_async()
-        if response is None:
-            raise StopAsyncIteration
-        return InferResult(response)
-
-    async def close(self) -> None:
-        """Takes no more results; cancels the request if it has not ended."""
-        self._closed = True
-        if self._responses is not None:
-            self._responses.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-class _Base:
-    def __init__(self, endpoint: str, shared_memory: bool) -> None:
-        socket = _shared_memory_socket(endpoint) if shared_memory else None
-        self._core: _core.Client | None = _core.Client(endpoint, socket)
-        self._endpoint = self._core.endpoint
-        self._shared_memory = shared_memory
-
-    @property
-    def endpoint(self) -> str:
-        """Where the server is: ``HOST:PORT``."""
-        return self._endpoint
-
-    def _open(self) -> _core.Client:
-        if self._core is None:
-            raise RuntimeError("the client is closed")
-        return self._core
-
-    def _make(self, core: _core.Client, *arguments: Any) -> ModelInferRequest:
-        """A request; its large inputs are copied once, to where they are sent from."""
-        if self._shared_memory:
-            return core.prepare(lambda: make_request(*arguments))
-        return make_request(*arguments)
-
-
-class Client(_Base):
+class Client(BaseClient):
     """A blocking client. Connects at the first call; may be shared by threads, but not across a fork.
 
+    With ``endpoint`` it sends everything there. With ``api_server`` or ``registry`` it discovers: as long as it is open
+    it knows which replicas offer what, and sends each request straight to one of them (docs/clients.md).
+
     Args:
-        endpoint: ``HOST:PORT`` of the server's gRPC port.
+        endpoint: ``HOST:PORT`` of a server's gRPC port; ``localhost:8000`` if nothing else is given.
+        api_server: ``http://HOST:PORT`` of an API server, or several with commas between them.
+        registry: The registry itself instead: ``etcd://HOST:PORT``.
+        capability: What requests want that do not say it by themselves; in place of what their model name stands for.
+        policy: How one of several replicas is chosen: ``power_of_two`` (of two by chance, the one with fewer requests
+            under way from here), ``round_robin``, ``least_outstanding`` or ``consistent_hash``.
+        hash_on: For ``consistent_hash``: ``parameter:NAME`` or ``header:NAME``. Requests that are alike there go to the
+            same replica, unless that has over 1.25 times its share.
+        retry_on_failure: Send a request to another replica although one may have begun it: the connection broke, or it
+            said UNAVAILABLE. Without it, only what no replica can have begun, or is idempotent, is sent again.
         shared_memory: Tensors of 256 KiB and more are not sent, to :meth:`infer` and :meth:`stream`, but lie in memory
             that the agent shares with this process. It has to be on this machine, and of this user; if it is not, the
             first call raises FailedPreconditionError or UnavailableError. Arrays of results may be such memory: the
-            agent has it back once they are gone.
+            agent has it back once they are gone. Goes with ``endpoint`` only.
+
+    Raises:
+        ValueError: The arguments do not go together; the message says how.
     """
 
-    def __init__(self, endpoint: str = "localhost:8000", *, shared_memory: bool = False) -> None:
-        super().__init__(endpoint, shared_memory)
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        api_server: str | None = None,
+        registry: str | None = None,
+        capability: Mapping[str, Any] | None = None,
+        policy: str = "power_of_two",
+        hash_on: str | None = None,
+        retry_on_failure: bool = False,
+        shared_memory: bool = False,
+    ) -> None:
+        super().__init__(endpoint, api_server, registry, capability, policy, hash_on, retry_on_failure, shared_memory)
         self.objects = ClientObjects(lambda: self._open().objects)
         """The objects of the agent: large data that is passed by reference."""
 
@@ -130,6 +64,7 @@ class Client(_Base):
         capability: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         model_version: str = "",
         request_id: str = "",
         outputs: Sequence[str] = (),
@@ -141,9 +76,10 @@ class Client(_Base):
             inputs: Tensors by name: numpy arrays, lists or scalars of numbers, bools, str or bytes, a :class:`Tensor`
                 or an :class:`anyserve.ObjectRef`. Lists of int become INT64, of float FP64, of str and bytes BYTES;
                 give a ``Tensor(name, data, datatype=...)`` for another datatype.
-            capability: What the request wants, instead of what the model name stands for.
+            capability: What the request wants, instead of what the model name stands for, or of the client's own.
             timeout: Seconds to wait; the server gives up then too.
             parameters: The request's parameters: bool, int, float or str.
+            headers: Sent beside the request, as gRPC metadata.
             model_version: Adds ``version`` to what the model name stands for.
             request_id: Comes back in the response.
             outputs: The names of the outputs to send back; all if empty.
@@ -154,7 +90,7 @@ class Client(_Base):
         """
         core = self._open()
         request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(core.infer(request, _dict(capability), timeout))
+        return InferResult(core.infer(request, self._wanted(capability), timeout, headers))
 
     def stream(
         self,
@@ -164,6 +100,7 @@ class Client(_Base):
         capability: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         model_version: str = "",
         request_id: str = "",
         outputs: Sequence[str] = (),
@@ -178,7 +115,17 @@ class Client(_Base):
         """
         core = self._open()
         request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return ResultStream(core.stream(request, _dict(capability), timeout))
+        return ResultStream(core.stream(request, self._wanted(capability), timeout, headers))
+
+    @property
+    def endpoint(self) -> str:
+        """``HOST:PORT`` of where the last request went; before the first, of where it may go, once that is known."""
+        return self._place()[0]
+
+    @property
+    def replica_id(self) -> str | None:
+        """The id of that replica; None of a client that was given its endpoint."""
+        return self._place()[1]
 
     def is_ready(self, model_name: str | None = None, *, timeout: float | None = None) -> bool:
         """True if a worker is ready, for the model if one is named. Raises UnavailableError if no server answers."""
@@ -187,8 +134,11 @@ class Client(_Base):
         return self._open().is_model_ready(model_name, timeout)
 
     def close(self) -> None:
-        """Lets go of the connection; the client cannot be used afterwards."""
-        self._core = None
+        """Lets go of the connections; the client cannot be used afterwards."""
+        self._close()
+
+    def _place(self) -> tuple[str, str | None]:
+        return self._known_place() or self._open().resolve()
 
     def __enter__(self) -> Self:
         return self
@@ -199,17 +149,23 @@ class Client(_Base):
         self.close()
 
 
-class AsyncClient(_Base):
-    """The asyncio twin of :class:`Client`.
+class AsyncClient(BaseClient):
+    """The asyncio twin of :class:`Client`, with the same arguments."""
 
-    Args:
-        endpoint: ``HOST:PORT`` of the server's gRPC port.
-        shared_memory: As for :class:`Client`.
-    """
-
-    def __init__(self, endpoint: str = "localhost:8000", *, shared_memory: bool = False) -> None:
-        super().__init__(endpoint, shared_memory)
-        self.objects = AsyncClientObjects(lambda: self._open().objects)
+    def __init__(
+        self,
+        endpoint: str | None = None,
+        *,
+        api_server: str | None = None,
+        registry: str | None = None,
+        capability: Mapping[str, Any] | None = None,
+        policy: str = "power_of_two",
+        hash_on: str | None = None,
+        retry_on_failure: bool = False,
+        shared_memory: bool = False,
+    ) -> None:
+        super().__init__(endpoint, api_server, registry, capability, policy, hash_on, retry_on_failure, shared_memory)
+        self.objects = AsyncClientObjects(lambda: self._open().objects_async())
         """The objects of the agent: large data that is passed by reference."""
 
     async def infer(
@@ -220,6 +176,7 @@ class AsyncClient(_Base):
         capability: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         model_version: str = "",
         request_id: str = "",
         outputs: Sequence[str] = (),
@@ -230,7 +187,7 @@ class AsyncClient(_Base):
         """
         core = self._open()
         request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(await core.infer_async(request, _dict(capability), timeout))
+        return InferResult(await core.infer_async(request, self._wanted(capability), timeout, headers))
 
     def stream(
         self,
@@ -240,6 +197,7 @@ class AsyncClient(_Base):
         capability: Mapping[str, Any] | None = None,
         timeout: float | None = None,
         parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         model_version: str = "",
         request_id: str = "",
         outputs: Sequence[str] = (),
@@ -253,11 +211,31 @@ class AsyncClient(_Base):
         """
         core = self._open()
         request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return AsyncResultStream(lambda: core.stream_async(request, _dict(capability), timeout))
+        wanted = self._wanted(capability)
+        return AsyncResultStream(lambda: core.stream_async(request, wanted, timeout, headers))
+
+    @property
+    def endpoint(self) -> str | None:
+        """``HOST:PORT`` of where the last request went; None before the first, unless there was :meth:`resolve`."""
+        place = self._known_place()
+        return place and place[0]
+
+    @property
+    def replica_id(self) -> str | None:
+        """The id of that replica; None of a client that was given its endpoint."""
+        place = self._known_place()
+        return place and place[1]
+
+    async def resolve(self, *, timeout: float | None = None) -> str:
+        """Where the last request went, or where the first one may go, once that is known."""
+        self._note_place(self._known_place() or await self._open().resolve_async(timeout))
+        endpoint = self.endpoint
+        assert endpoint is not None
+        return endpoint
 
     async def close(self) -> None:
-        """Lets go of the connection; the client cannot be used afterwards."""
-        self._core = None
+        """Lets go of the connections; the client cannot be used afterwards."""
+        self._close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -266,17 +244,3 @@ class AsyncClient(_Base):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def _shared_memory_socket(endpoint: str) -> str:
-    """Where an agent of this user on this machine, whose gRPC port that is, shares memory."""
-    # Few need it, and a client should be there at once.
-    from .cli.folders import shared_memory_socket
-
-    port = endpoint.rpartition(":")[2]
-    # What is no port is refused with the endpoint.
-    return str(shared_memory_socket(int(port) if port.isdecimal() else 0))
-
-
-def _dict(mapping: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if mapping is None else dict(mapping)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, overload
 
 from ._core import ObjectInfo, ObjectRef
@@ -73,7 +73,7 @@ class ClientObjects:
 class AsyncClientObjects:
     """The asyncio twin of :class:`ClientObjects`."""
 
-    def __init__(self, core: Callable[[], _Core]) -> None:
+    def __init__(self, core: Callable[[], Awaitable[_Core]]) -> None:
         self._core = core
 
     async def create(
@@ -86,11 +86,11 @@ class AsyncClientObjects:
         timeout: float | None = None,
     ) -> ObjectRef:
         """Makes an object of what ``data`` holds now, at the agent."""
-        return await self._core().create_async(data, key, ttl, pin, timeout)
+        return await (await self._core()).create_async(data, key, ttl, pin, timeout)
 
     async def get(self, name: ObjectRef | str, copy: bool = False, *, timeout: float | None = None) -> Any:
         """What an object holds, as :meth:`ClientObjects.get` has it."""
-        return await self._core().get_async(name, copy, timeout)
+        return await (await self._core()).get_async(name, copy, timeout)
 
     @overload
     async def lookup(
@@ -107,12 +107,12 @@ class AsyncClientObjects:
 
         With ``owner``, the agent asks another one: that of a reference, or at the ``HOST:PORT`` in one.
         """
-        return await self._core().lookup_async(keys, owner, timeout)
+        return await (await self._core()).lookup_async(keys, owner, timeout)
 
     async def delete(self, name: ObjectRef | str, *, timeout: float | None = None) -> bool:
         """Deletes an object of the agent, or its copy of another's; False if there was none."""
-        return await self._core().delete_async(name, timeout)
+        return await (await self._core()).delete_async(name, timeout)
 
     async def stat(self, name: ObjectRef | str, *, timeout: float | None = None) -> ObjectInfo:
         """What is known of an object of the agent."""
-        return await self._core().stat_async(name, timeout)
+        return await (await self._core()).stat_async(name, timeout)

@@ -14,6 +14,9 @@
 //! ```
 
 mod admin;
+pub mod blocking;
+mod error;
+pub mod fleet;
 mod local;
 pub mod objects;
 mod stream;
@@ -30,16 +33,18 @@ use anyserve_proto::inference::{
     ModelReadyRequest, ServerReadyRequest,
 };
 use anyserve_proto::replica::replica_service_client::ReplicaServiceClient;
-use anyserve_proto::tensor::{self, RequestError};
+use anyserve_proto::tensor;
+pub use error::ClientError;
+pub use fleet::FleetClient;
 pub use local::LEAST as LEAST_SHARED;
 use local::Local;
 pub use objects::Objects;
 pub use stream::ResponseStream;
 use tokio::time::Instant;
 use tonic::codegen::tokio_stream;
-use tonic::metadata::{KeyAndValueRef, MetadataMap, MetadataValue};
+use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::{Request, Status};
 
 /// The largest HTTP/2 frame that servers may send; an agent writes such a frame without copying it.
 const MAX_FRAME_SIZE: u32 = 1 << 20;
@@ -56,6 +61,11 @@ const REMEMBERED_RESETS: usize = 1024;
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const REPLICA_CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A replica that requests wait for is asked that often whether it is still there, and has as long to answer: the
+/// network may have lost it without a word.
+const REPLICA_CHECK: Duration = Duration::from_secs(5);
 
 /// A connection to one server, made at the first call and again after it broke. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -74,56 +84,35 @@ pub struct CallOptions {
     pub capability: Option<Query>,
     /// How long to wait; the server is told.
     pub timeout: Option<Duration>,
-    /// What goes beside the request.
-    pub metadata: MetadataMap,
-}
-
-/// Why a call failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// The endpoint is not an address.
-    #[error("endpoint '{0}' is not HOST:PORT or http://HOST:PORT")]
-    Endpoint(String),
-    /// The server could not be reached.
-    #[error("cannot reach {endpoint}: {reason}")]
-    Unreachable {
-        /// Where the server should be.
-        endpoint: String,
-        /// What the transport said.
-        reason: String,
-    },
-    /// The agent shares no memory with this process.
-    #[error("{endpoint} shares no memory with this process: {reason}")]
-    NoSharedMemory {
-        /// Where the agent should be.
-        endpoint: String,
-        /// Why not.
-        reason: String,
-    },
-    /// The server answered with an error.
-    #[error("{}", .0.message())]
-    Status(Status),
-    /// No answer came in time.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// The server's response is not well formed.
-    #[error("the response is not well formed: {0}")]
-    Response(#[from] RequestError),
+    /// Sent beside the request: names, and values of visible ASCII.
+    pub headers: Vec<(String, String)>,
 }
 
 impl Client {
     /// A client of the server at `HOST:PORT` or `http://HOST:PORT`; connects at the first call.
     pub fn new(endpoint: &str) -> Result<Self, ClientError> {
+        Self::with_channel(endpoint, |channel| channel.connect_timeout(CONNECT_TIMEOUT))
+    }
+
+    /// The same for one replica of several: one that does not answer is given up sooner.
+    pub(crate) fn of_replica(endpoint: &str) -> Result<Self, ClientError> {
+        Self::with_channel(endpoint, |channel| {
+            channel
+                .connect_timeout(REPLICA_CONNECT_TIMEOUT)
+                .http2_keep_alive_interval(REPLICA_CHECK)
+                .keep_alive_timeout(REPLICA_CHECK)
+        })
+    }
+
+    fn with_channel(endpoint: &str, set: impl FnOnce(Endpoint) -> Endpoint) -> Result<Self, ClientError> {
         let invalid = || ClientError::Endpoint(endpoint.to_owned());
         let address = endpoint.strip_prefix("http://").unwrap_or(endpoint);
         let (host, port) = address.rsplit_once(':').ok_or_else(invalid)?;
         if host.is_empty() || host.contains('/') || port.parse::<u16>().is_err() {
             return Err(invalid());
         }
-        let channel = Endpoint::from_shared(format!("http://{address}"))
-            .map_err(|_| invalid())?
-            .connect_timeout(CONNECT_TIMEOUT)
+        let channel = Endpoint::from_shared(format!("http://{address}")).map_err(|_| invalid())?;
+        let channel = set(channel)
             .tcp_nodelay(true)
             .max_frame_size(MAX_FRAME_SIZE)
             .initial_stream_window_size(STREAM_WINDOW)
@@ -149,12 +138,12 @@ impl Client {
         mut request: ModelInferRequest,
         options: &CallOptions,
     ) -> Result<ModelInferResponse, ClientError> {
-        add_capability(&mut request, options);
+        add_capability(&mut request, options.capability.as_ref());
         if let Some(local) = &self.local {
             return local.infer(request, options.timeout).await;
         }
         let mut grpc = self.grpc.clone();
-        let call = grpc.model_infer(with_options(request, options));
+        let call = grpc.model_infer(with_options(request, options)?);
         let mut response = self.within(options.timeout, call).await?;
         tensor::normalize_response(&mut response)?;
         Ok(response)
@@ -166,13 +155,13 @@ impl Client {
         mut request: ModelInferRequest,
         options: &CallOptions,
     ) -> Result<ResponseStream, ClientError> {
-        add_capability(&mut request, options);
+        add_capability(&mut request, options.capability.as_ref());
         let timeout = options.timeout.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
         if let Some(local) = &self.local {
             let responses = local.stream(request, options.timeout).await?;
             return Ok(ResponseStream::of_local(self.clone(), responses, timeout));
         }
-        let mut call = with_options(tokio_stream::once(request), options);
+        let mut call = with_options(tokio_stream::once(request), options)?;
         // With one request on the call, its error had better be the call's own.
         call.metadata_mut().insert("triton_grpc_error", MetadataValue::from_static("true"));
         let mut grpc = self.grpc.clone();
@@ -228,37 +217,32 @@ impl Client {
     }
 
     fn explain(&self, status: Status, timeout: Option<Duration>) -> ClientError {
-        let reason = std::error::Error::source(&status).map(root_cause);
-        match (status.code(), reason, timeout) {
-            // The transport keeps the deadline too, and calls that a cancellation.
-            (Code::Cancelled, Some(_), Some(limit)) => ClientError::Timeout(limit),
-            // A status with a source is the transport's, not the server's.
-            (Code::Unavailable | Code::Unknown, Some(reason), _) => {
-                ClientError::Unreachable { endpoint: self.endpoint.clone(), reason }
-            }
-            _ => ClientError::Status(status),
-        }
+        ClientError::of(status, &self.endpoint, timeout)
     }
 }
 
 /// Lets the request say what it wants, if that is not what its model name stands for.
-fn add_capability(request: &mut ModelInferRequest, options: &CallOptions) {
-    for (key, value) in options.capability.iter().flat_map(Query::pairs) {
+fn add_capability(request: &mut ModelInferRequest, capability: Option<&Query>) {
+    for (key, value) in capability.into_iter().flat_map(Query::pairs) {
         let parameter =
             InferParameter { parameter_choice: Some(ParameterChoice::StringParam(value.clone())) };
         request.parameters.insert(format!("cap.{key}"), parameter);
     }
 }
 
-fn with_options<T>(message: T, options: &CallOptions) -> Request<T> {
+fn with_options<T>(message: T, options: &CallOptions) -> Result<Request<T>, ClientError> {
     let mut request = with_timeout(message, options.timeout);
-    for entry in options.metadata.iter() {
-        match entry {
-            KeyAndValueRef::Ascii(key, value) => drop(request.metadata_mut().append(key, value.clone())),
-            KeyAndValueRef::Binary(key, value) => drop(request.metadata_mut().append_bin(key, value.clone())),
+    for (name, value) in &options.headers {
+        let invalid = || ClientError::Header(name.clone());
+        let key = AsciiMetadataKey::from_bytes(name.as_bytes()).map_err(|_| invalid())?;
+        // gRPC's own names are not for users.
+        if name.to_ascii_lowercase().starts_with("grpc-") {
+            return Err(invalid());
         }
+        let value = AsciiMetadataValue::try_from(value.as_str()).map_err(|_| invalid())?;
+        request.metadata_mut().append(key, value);
     }
-    request
+    Ok(request)
 }
 
 fn with_timeout<T>(message: T, timeout: Option<Duration>) -> Request<T> {
@@ -267,15 +251,6 @@ fn with_timeout<T>(message: T, timeout: Option<Duration>) -> Request<T> {
         request.set_timeout(timeout.min(LONGEST_TIMEOUT));
     }
     request
-}
-
-/// The innermost reason: what the system said.
-fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]

@@ -25,12 +25,18 @@ pub(crate) fn new(py: Python<'_>, name: &str, message: String) -> PyErr {
 pub(crate) fn from_client(py: Python<'_>, error: &ClientError) -> PyErr {
     let message = error.to_string();
     let (code, retry_after) = match error {
-        ClientError::Endpoint(_) => return pyo3::exceptions::PyValueError::new_err(message),
+        ClientError::Endpoint(_) | ClientError::Header(_) => {
+            return pyo3::exceptions::PyValueError::new_err(message);
+        }
         ClientError::Status(status) => {
             let hint = status.metadata().get("retry-after-ms");
             (status.code() as i32, hint.and_then(|hint| hint.to_str().ok()?.parse::<f64>().ok()))
         }
-        ClientError::Unreachable { .. } => (UNAVAILABLE, None),
+        ClientError::Capability(_) => return new(py, "CapabilityError", message),
+        ClientError::NoReplica(_) => (NOT_FOUND, None),
+        ClientError::Unreachable { .. } | ClientError::Lost { .. } | ClientError::NoRegistry { .. } => {
+            (UNAVAILABLE, None)
+        }
         ClientError::Timeout(_) => (DEADLINE_EXCEEDED, None),
         ClientError::NoSharedMemory { .. } => (FAILED_PRECONDITION, None),
         _ => (INTERNAL, None),
@@ -55,6 +61,7 @@ pub(crate) fn from_failure(py: Python<'_>, failure: &Failure) -> PyErr {
 
 // The gRPC status codes of what the client itself reports.
 const DEADLINE_EXCEEDED: i32 = 4;
+const NOT_FOUND: i32 = 5;
 const FAILED_PRECONDITION: i32 = 9;
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;

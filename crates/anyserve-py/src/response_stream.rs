@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyserve::client::{ClientError, ResponseStream};
+use anyserve::client::ClientError;
 use anyserve::proto::inference::ModelInferResponse;
 use pyo3::prelude::*;
 use pyo3_async_runtimes::tokio::{future_into_py, get_runtime};
@@ -12,18 +12,19 @@ use tokio_util::sync::CancellationToken;
 use crate::client::wait;
 use crate::errors;
 use crate::message::PyInferResponse;
+use crate::target::Responses;
 
 /// The responses to one request; none is left once it was closed.
 #[pyclass(frozen, module = "anyserve._core", name = "ResponseStream")]
 pub(crate) struct PyResponseStream(Arc<Shared>);
 
 struct Shared {
-    responses: Mutex<Option<ResponseStream>>,
+    responses: Mutex<Option<Responses>>,
     closed: CancellationToken,
 }
 
 impl PyResponseStream {
-    pub(crate) fn new(responses: ResponseStream) -> Self {
+    pub(crate) fn new(responses: Responses) -> Self {
         let (responses, closed) = (Mutex::new(Some(responses)), CancellationToken::new());
         Self(Arc::new(Shared { responses, closed }))
     }

@@ -23,8 +23,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("model", help="model name: the capability {model: NAME} if there is one, else {type: NAME}")
     parser.add_argument("inputs", nargs="*", metavar="NAME=VALUE", type=_pair, help="an input tensor")
-    parser.add_argument("--host", default="localhost", help="of the server (default: %(default)s)")
-    parser.add_argument("--port", type=port, default=8000, help="of the server (default: %(default)s)")
+    parser.add_argument("--host", help="of the server (default: localhost)")
+    parser.add_argument("--port", type=port, help="of the server (default: 8000)")
+    parser.add_argument(
+        "--api-server", metavar="URL", help="send it to a replica that this API server (http://HOST:PORT) knows"
+    )
+    parser.add_argument("--registry", metavar="URL", help="the same with the registry itself (etcd://HOST:PORT)")
     parser.add_argument(
         "--capability",
         action="append",
@@ -45,7 +49,7 @@ def main(options: argparse.Namespace) -> int:
     """Sends the request."""
     inputs = {name: _tensor(text) for name, text in options.inputs}
     parameters = {name: _json(text) for name, text in options.parameter}
-    with Client(f"{options.host}:{options.port}") as client:
+    with _client(options) as client:
         ask = client.stream if options.stream else client.infer
         try:
             answer = ask(
@@ -63,6 +67,18 @@ def main(options: argparse.Namespace) -> int:
                 shape, value = list(output.shape), _show(result[output.name])
                 print(f"{output.name} {output.datatype} {shape}: {value}", flush=True)
     return 0
+
+
+def _client(options: argparse.Namespace) -> Client:
+    direct = options.host is not None or options.port is not None
+    try:
+        if options.api_server is None and options.registry is None:
+            return Client(f"{options.host or 'localhost'}:{options.port or 8000}")
+        if direct:
+            raise ValueError("--host and --port name a server; --api-server and --registry find one: give either")
+        return Client(api_server=options.api_server, registry=options.registry)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _take_inputs(options: argparse.Namespace, rest: list[str]) -> bool:

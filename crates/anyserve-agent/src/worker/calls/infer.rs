@@ -9,7 +9,7 @@ use anyserve_proto::inference::{InferParameter, ModelInferRequest, ModelInferRes
 use anyserve_proto::worker::{Failure as Message, Infer};
 use bytes::Bytes;
 use tonic::codegen::tokio_stream::StreamExt;
-use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::metadata::{KeyAndValueRef, MetadataMap, MetadataValue};
 
 use super::answer;
 use super::servers::Servers;
@@ -136,7 +136,11 @@ impl Serving {
         if left.is_some_and(|left| left.is_zero()) {
             return Err(answer::of_failure(&Failure::DeadlinePassed));
         }
-        Ok((client, request, CallOptions { capability: None, timeout: left, metadata }))
+        let headers = metadata.iter().filter_map(|entry| match entry {
+            KeyAndValueRef::Ascii(key, value) => Some((key.to_string(), value.to_str().ok()?.to_owned())),
+            KeyAndValueRef::Binary(..) => None,
+        });
+        Ok((client, request, CallOptions { capability: None, timeout: left, headers: headers.collect() }))
     }
 
     /// Passes a response of a stream on, as soon as the worker has taken enough of those before it.

@@ -13,9 +13,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// How a replica failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
-    /// It cannot take requests: no connection, or it is shutting down. Once is enough to pass it over.
+    /// There is no connection, or it broke, or the replica is shutting down. Once is enough to pass it over.
     Refused,
-    /// It took the request, and the connection broke, or no answer came in time.
+    /// No answer came in time, or the answer was that there can be none at the moment.
     Failed,
 }
 
