@@ -49,7 +49,7 @@ pub(super) fn of_client(error: &ClientError) -> Message {
     let kind = match error {
         ClientError::Status(status) => return of_status(status),
         ClientError::Endpoint(_) => Kind::InvalidArgument,
-        ClientError::Unreachable { .. } => Kind::Unavailable,
+        ClientError::Unreachable { .. } | ClientError::Lost { .. } => Kind::Unavailable,
         ClientError::Timeout(_) => Kind::DeadlineExceeded,
         _ => Kind::Internal,
     };
