@@ -11,7 +11,7 @@ export CARGO_TERM_COLOR ?= auto
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find crates benches/floor benches/scheduler proto -type f)
 PYTHON_PATHS := python api_server examples tests benches
 
-.PHONY: serve test test-rust test-python lint format wheel bench bench-objects bench-scheduler bench-pools miri clean
+.PHONY: serve test test-rust test-python lint format wheel bench bench-objects bench-scheduler bench-pools bench-fleet miri clean
 
 ## Build, install and serve examples.basic.app:app until Ctrl-C.
 serve: $(VENV)/installed
@@ -69,6 +69,14 @@ bench-pools: $(VENV)/installed
 	$(if $(TRACE),target/release/switch $(TRACE),@echo "no TRACE=FILE was given: no replay")
 	$(if $(TRACE),$(BIN)/python benches/replay.py $(TRACE))
 	target/release/switch --tick
+
+## What a gateway adds beside nginx, calls between workers, clients beside tritonclient, and GET /route. Needs h2load, nginx
+## and wrk.
+bench-fleet: $(VENV)/installed
+	$(BIN)/python benches/gateway_bench.py
+	$(BIN)/python benches/calls_bench.py
+	$(BIN)/python benches/client_bench.py
+	$(BIN)/python benches/route_bench.py
 
 ## What anyserve-shm does without a system call, under Miri. Needs a nightly toolchain that has it:
 ## rustup toolchain install nightly --component miri
