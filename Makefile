@@ -73,6 +73,7 @@ bench-pools: $(VENV)/installed
 ## What a gateway adds beside nginx, calls between workers, clients beside tritonclient, and GET /route. Needs h2load, nginx
 ## and wrk.
 bench-fleet: $(VENV)/installed
+	cargo run --release --quiet -p anyserve-bench-scheduler --bin matching
 	$(BIN)/python benches/gateway_bench.py
 	$(BIN)/python benches/calls_bench.py
 	$(BIN)/python benches/client_bench.py
