@@ -28,7 +28,9 @@ MARK = "ANYSERVE_TEST_AGENT"
 
 FREE_PORTS = ["--port", "0", "--metrics-port", "0"]
 
-READY = re.compile(r"^ready: (?P<served>.*) at grpc://(?P<host>\S+):(?P<port>\d+) by (?P<workers>\d+) workers? after")
+READY = re.compile(
+    r"^ready: (?P<served>.*) at grpc://(?P<host>\S+):(?P<port>\d+)(?: by (?P<workers>\d+) workers?)? after"
+)
 
 REST = re.compile(r"^REST: http://\S+:(?P<port>\d+)/v2$")
 
@@ -85,15 +87,17 @@ class Server:
     """An agent that serves ``target``; killed, and looked after, when the ``with`` ends.
 
     Args:
-        target: What follows ``anyserve run``.
+        target: What follows ``anyserve run``, or the name of the subclass's command.
         arguments: Further options; ``--port 0`` and ``--metrics-port 0`` are there already.
         environment: Added to that of the test.
     """
 
+    COMMAND = "run"
+
     def __init__(self, target: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
         self._match: re.Match[str] | None = None
-        command = [sys.executable, "-m", "anyserve", "run", target, *FREE_PORTS, *arguments]
+        command = [sys.executable, "-m", "anyserve", self.COMMAND, *FREE_PORTS, target, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
