@@ -17,7 +17,7 @@ import psutil
 from tests.waiting import PATIENCE, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 ROOT = Path(__file__).parents[1]
@@ -93,11 +93,13 @@ class Server:
     """
 
     COMMAND = "run"
+    PREFIX: Sequence[str] = ()
+    """What the command is run by, if anything."""
 
     def __init__(self, target: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._mark = uuid.uuid4().hex
         self._match: re.Match[str] | None = None
-        command = [sys.executable, "-m", "anyserve", self.COMMAND, *FREE_PORTS, target, *arguments]
+        command = [*self.PREFIX, sys.executable, "-m", "anyserve", self.COMMAND, *FREE_PORTS, target, *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,

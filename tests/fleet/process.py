@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from anyserve import Client
@@ -32,7 +33,7 @@ class Gateway(Server):
         """Waits until somebody is known who serves each of these models."""
         with InferenceServerClient(self.address) as triton:
             for model in models:
-                eventually(lambda model=model: triton.is_model_ready(model), f"{model} is known")
+                eventually(partial(triton.is_model_ready, model), f"{model} is known")
         return self
 
     def wait_replicas(self, count: int) -> Self:
@@ -49,9 +50,7 @@ class Fleet:
         self._stack = stack
         self._registry = registry
 
-    def replica(
-        self, target: str, name: str, *arguments: str, environment: Mapping[str, str] | None = None
-    ) -> Server:
+    def replica(self, target: str, name: str, *arguments: str, environment: Mapping[str, str] | None = None) -> Server:
         """An agent that serves an application and registers as ``name``."""
         server = Server(target, *self.options(name), *arguments, environment=environment)
         return self._stack.enter_context(server).wait_ready()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +38,7 @@ def caller() -> Iterator[Server]:
         caller = fleet.replica(CALLERS, "caller")
         with Client(caller.address) as client:
             for model in ("quick", "sent", "one"):
-                eventually(lambda model=model: client.is_ready(model), f"{model} is known")
+                eventually(partial(client.is_ready, model), f"{model} is known")
         yield caller
 
 

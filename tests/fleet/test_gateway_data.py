@@ -55,9 +55,7 @@ def test_regions_of_clients_are_read_and_written_by_the_gateway(fleet: Fleet) ->
         np.testing.assert_array_equal(back.get(SIZE), sent)
         assert "shared_memory_region" in result.get_response().outputs[0].parameters
         # In by a region and out by the message.
-        result = regions.triton.infer(
-            "echo", [source(there, SIZE)], outputs=[InferRequestedOutput("output_x")]
-        )
+        result = regions.triton.infer("echo", [source(there, SIZE)], outputs=[InferRequestedOutput("output_x")])
         np.testing.assert_array_equal(result.as_numpy("output_x"), sent)
 
 

@@ -27,7 +27,7 @@ def test_a_gateway_without_replicas_is_not_ready(fleet: Fleet) -> None:
     with triton_grpc.InferenceServerClient(gateway.address) as triton:
         assert triton.is_server_live()
         assert not triton.is_server_ready()
-        with pytest.raises(NotFoundError, match="no capability matches .*quick.*: none is served by any replica"):
+        with pytest.raises(NotFoundError, match=r"no capability matches .*quick.*: none is served by any replica"):
             client.infer("quick", timeout=30)
         replica = fleet.replica(GATED, "a")
         eventually(triton.is_server_ready, "there is a replica")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.api_server.conftest import start_api
@@ -32,6 +33,11 @@ SETTLING = ("--settle-time", "10")
 """How long an API server waits for those that it does not know yet; by itself it is longer."""
 
 
+def is_in_touch(metrics: Metrics) -> bool:
+    """Whether an agent follows the registry and is registered."""
+    return all(metrics.value(f"registry_{what}") == 1 for what in ("connected", "registered"))
+
+
 class Parts(NamedTuple):
     """Two replicas that serve the same, and a gateway."""
 
@@ -41,9 +47,7 @@ class Parts(NamedTuple):
     def healed(self) -> None:
         """Waits until all are in touch with the registry again, and know each other."""
         for server in (self.gateway, *self.replicas):
-            metrics = Metrics(server)
-            eventually(lambda m=metrics: m.value("registry_connected") == 1, "the registry is followed")
-            eventually(lambda m=metrics: m.value("registry_registered") == 1, "it is registered")
+            eventually(partial(is_in_touch, Metrics(server)), "the registry is followed, and has it")
         self.gateway.wait_replicas(1 + len(self.replicas))
 
     def noticed(self) -> None:

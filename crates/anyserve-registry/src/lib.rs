@@ -15,6 +15,7 @@ mod etcd;
 mod follower;
 mod http;
 pub mod json;
+mod lapsed;
 mod memory;
 mod open;
 mod registrar;

@@ -6,6 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use anyserve_core::replicas::{Change, Directory, Put, Replica, ReplicaId};
 use tokio::sync::watch;
 
+use crate::lapsed::Lapsed;
+
 /// How many changes are remembered for those who ask what has changed.
 const MOST_REMEMBERED: usize = 4096;
 
@@ -41,6 +43,7 @@ struct Contents {
     version: u64,
     /// The last changes; the last of them made `version`.
     log: VecDeque<Change>,
+    lapsed: Lapsed,
 }
 
 /// The directory for as long as this is held; whoever changes it waits.
@@ -52,6 +55,16 @@ impl std::ops::Deref for Reading<'_> {
 
     fn deref(&self) -> &Directory {
         &self.0.directory
+    }
+}
+
+impl Reading<'_> {
+    /// Replicas that went a moment ago without having withdrawn their capabilities, if there are any.
+    ///
+    /// A registry that hangs lets the leases of those end who are alive, and says so before they can renew them. Whoever
+    /// finds nobody else may try these.
+    pub fn lapsed(&self) -> Option<&Directory> {
+        self.0.lapsed.directory()
     }
 }
 
@@ -92,8 +105,17 @@ impl SharedDirectory {
     /// Has these replicas and no others, and is connected: for registries, when they begin to be followed.
     pub fn replace(&self, replicas: impl IntoIterator<Item = Replica>) {
         self.change(|contents| {
+            let before = contents.replicas();
             for change in contents.directory.replace(replicas) {
+                if let Change::Put(replica) = &change {
+                    contents.lapsed.remove(replica.id());
+                }
                 contents.note(change);
+            }
+            for replica in before {
+                if contents.directory.get(replica.id()).is_none() {
+                    contents.lapsed.add(&replica);
+                }
             }
             // There was a snapshot, even if it was empty.
             contents.version = contents.version.max(1);
@@ -111,6 +133,7 @@ impl SharedDirectory {
     pub fn put(&self, replica: Replica) {
         self.change(|contents| {
             if let Put::Changed(replica) = contents.directory.put(replica) {
+                contents.lapsed.remove(replica.id());
                 contents.note(Change::Put(replica));
             }
         });
@@ -119,7 +142,8 @@ impl SharedDirectory {
     /// Takes a replica out.
     pub fn remove(&self, id: &ReplicaId) {
         self.change(|contents| {
-            if contents.directory.remove(id).is_some() {
+            if let Some(replica) = contents.directory.remove(id) {
+                contents.lapsed.add(&replica);
                 contents.note(Change::Gone(id.clone()));
             }
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyserve_core::replicas::{Matches, Replica};
+use anyserve_core::replicas::{Directory, Matches, Replica};
 use anyserve_core::{Query, ReplicaId};
 use http::{HeaderMap, HeaderValue};
 
@@ -29,12 +29,15 @@ impl Delegate {
     /// Where a request that is not served here may go; why nowhere, if there is no such replica.
     pub(crate) fn route(&self, wanted: &Wanted, headers: &HeaderMap) -> Result<Route, Failure> {
         let directory = self.directory().read();
-        let query = match wanted {
-            Wanted::Pairs(query) => query.clone(),
-            Wanted::Model { name, .. } if name.is_empty() => return Err(Failure::NoCapability),
-            Wanted::Model { name, version } => directory.query_for_model(name, version)?,
+        let (query, targets) = find(&directory, wanted)?;
+        let (query, targets) = match directory.lapsed() {
+            // Rather one that may be dead than nobody.
+            Some(lapsed) if targets.is_empty() => match find(lapsed, wanted)? {
+                (_, none) if none.is_empty() => (query, none),
+                found => found,
+            },
+            _ => (query, targets),
         };
-        let targets = directory.matching(&query);
         let refuse = |why: &str| {
             let message = directory.explain_no_match(&query);
             Err(Failure::NoMatch(if targets.is_empty() { message } else { why.to_owned() }))
@@ -60,6 +63,17 @@ impl Delegate {
         }
         Ok(route)
     }
+}
+
+/// What is wanted, in the words of that directory, and who serves it.
+fn find(directory: &Directory, wanted: &Wanted) -> Result<(Query, Matches), Failure> {
+    let query = match wanted {
+        Wanted::Pairs(query) => query.clone(),
+        Wanted::Model { name, .. } if name.is_empty() => return Err(Failure::NoCapability),
+        Wanted::Model { name, version } => directory.query_for_model(name, version)?,
+    };
+    let targets = directory.matching(&query);
+    Ok((query, targets))
 }
 
 impl Route {

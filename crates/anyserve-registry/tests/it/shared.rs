@@ -40,6 +40,31 @@ async fn changes_come_in_order_and_a_version_that_is_too_old_gets_a_snapshot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn replicas_that_went_without_a_word_are_remembered_for_a_while() {
+    let directory = Arc::<SharedDirectory>::default();
+    let lapsed = || -> Vec<String> {
+        let reading = directory.read();
+        let known = reading.lapsed().into_iter().flat_map(|lapsed| lapsed.iter());
+        known.map(|replica| replica.id().to_string()).collect()
+    };
+    directory.replace([replica("a", 1, &["echo"]), replica("b", 1, &["echo"]), replica("c", 1, &[])]);
+    assert!(directory.read().lapsed().is_none());
+    directory.remove(&id("a"));
+    // One that takes no requests has withdrawn them.
+    directory.remove(&id("c"));
+    directory.replace([]);
+    assert_eq!(lapsed(), ["a", "b"]);
+    directory.put(replica("a", 1, &["echo"]));
+    assert_eq!(lapsed(), ["b"]);
+    directory.replace([replica("b", 2, &["echo"])]);
+    assert_eq!(lapsed(), ["a"]);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(directory.read().lapsed().is_none());
+    directory.remove(&id("b"));
+    assert_eq!(lapsed(), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_last_snapshot_stays_while_the_registry_is_lost() {
     let (is_up, up) = watch::channel(true);
     let follower = Follower::start(Arc::new(Flaky { up }));
