@@ -361,7 +361,8 @@ impl Dispatcher {
         }
     }
 
-    /// How many pools take requests, and one more if other replicas do; changes as workers and replicas come and go.
+    /// How many pools take requests, or, of a gateway, whether other replicas do; changes as workers and replicas come and
+    /// go.
     pub(crate) fn readiness(&self) -> watch::Receiver<usize> {
         self.serving.subscribe()
     }
@@ -440,8 +441,10 @@ impl Dispatcher {
     }
 
     fn publish(&self, state: &State) {
-        // An agent that can pass requests on serves, even if it has no pools.
-        let others = !state.is_draining() && self.delegate().is_some_and(|delegate| delegate.has_others());
+        // A gateway serves by what others do. Of an agent with workers, health is a matter of its own: else an update that
+        // waits for each in turn would stop them all.
+        let is_gateway = state.pools.is_empty() && state.life == Life::Serving;
+        let others = is_gateway && self.delegate().is_some_and(|delegate| delegate.has_others());
         let serving = state.serving(self.now()) + usize::from(others);
         self.serving.send_if_modified(|current| std::mem::replace(current, serving) != serving);
         self.changes.send_modify(|count| *count += 1);
