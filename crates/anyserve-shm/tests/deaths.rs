@@ -13,6 +13,8 @@ use anyserve_shm::{Access, Budget, QUANTUM, Segment, Slot, SlotMut, Views, Windo
 const LIMIT: u64 = 16 << 20;
 const CHILD: &str = "ANYSERVE_SHM_CHILD";
 const LASTS: Duration = Duration::from_secs(4);
+/// At least so many are killed.
+const ENOUGH: u32 = 20;
 
 /// A process that fills the places it is told of.
 struct Writer {
@@ -109,7 +111,7 @@ fn nothing_is_left_of_processes_that_are_killed() {
     let seed = SystemTime::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into();
     println!("seed {seed}");
     let killed = kill_for_a_while(&mut Numbers(seed));
-    assert!(killed > 20, "only {killed} were killed");
+    println!("{killed} were killed");
     assert_eq!((open_files(), shared_memory(), mapped()), before);
 }
 
@@ -120,7 +122,8 @@ fn kill_for_a_while(numbers: &mut Numbers) -> u32 {
     let (start, mut killed, mut next) = (Instant::now(), 0, 0);
     let mut kept: Vec<(u64, Slot)> = Vec::new();
     let mut writers: Vec<_> = (0..3).map(|_| Writer::start(&segment)).collect();
-    while start.elapsed() < LASTS {
+    // On a busy machine it takes longer.
+    while start.elapsed() < LASTS || killed < ENOUGH {
         let mut writer = writers.remove(0);
         for _ in 0..numbers.below(6) {
             // As much as there is; the rest another time.
