@@ -104,7 +104,11 @@ impl Blocking {
             if rested {
                 see_what_has_come().await;
             }
-            Spinning::new(call, &self.shared.pace, alone).await
+            let output = Spinning::new(call, &self.shared.pace, alone).await;
+            // A task that has used up its budget is put off to the end of the turn. If the turn ended here, with this
+            // call, the task would never be woken, and whoever else waits for it would wait for ever.
+            tokio::task::yield_now().await;
+            output
         })
     }
 }

@@ -15,6 +15,7 @@
 
 mod admin;
 pub mod blocking;
+mod connect;
 mod error;
 pub mod fleet;
 mod local;
@@ -45,6 +46,7 @@ use tonic::codegen::tokio_stream;
 use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use tower::service_fn;
 
 /// The largest HTTP/2 frame that servers may send; an agent writes such a frame without copying it.
 const MAX_FRAME_SIZE: u32 = 1 << 20;
@@ -113,14 +115,13 @@ impl Client {
         }
         let channel = Endpoint::from_shared(format!("http://{address}")).map_err(|_| invalid())?;
         let channel = set(channel)
-            .tcp_nodelay(true)
             .max_frame_size(MAX_FRAME_SIZE)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             // Answers to calls that were cancelled in the meantime are no reason to end the connection.
             .http2_max_concurrent_reset_streams(REMEMBERED_RESETS)
             .http2_max_local_error_reset_streams(None)
-            .connect_lazy();
+            .connect_with_connector_lazy(service_fn(connect::connect));
         let grpc = GrpcInferenceServiceClient::new(channel.clone())
             .max_decoding_message_size(usize::MAX)
             .max_encoding_message_size(usize::MAX);

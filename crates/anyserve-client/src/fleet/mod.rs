@@ -98,8 +98,10 @@ impl FleetClient {
             return Ok(replica);
         }
         self.loaded(timeout).await?;
-        let picked = self.pick(&self.fleet.default(), None, &[])?;
-        Ok(Arc::clone(picked.as_ref().ok_or_else(|| self.fleet.nobody())?.replica()))
+        let picked = self.pick(&self.fleet.default(), None, &[])?.ok_or_else(|| self.fleet.nobody())?;
+        let mut last = self.fleet.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // Whoever asks again hears the same.
+        Ok(Arc::clone(last.get_or_insert_with(|| Arc::clone(picked.replica()))))
     }
 
     /// Sends a request and waits for its response, whose contents are all raw.
