@@ -42,6 +42,8 @@ class BaseClient:
             if shared_memory:
                 raise ValueError("shared_memory is for one agent, on this machine: give its endpoint")
             self._core = _core.Client.discover(url, self._capability, policy, hash_on, retry_on_failure)
+            # The core adds it to the requests that say nothing themselves.
+            self._capability = None
         else:
             if policy != _DEFAULT_POLICY or hash_on is not None or retry_on_failure:
                 raise ValueError("policy, hash_on and retry_on_failure are for several replicas: give api_server")
