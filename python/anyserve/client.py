@@ -138,7 +138,12 @@ class Client(BaseClient):
         self._close()
 
     def _place(self) -> tuple[str, str | None]:
-        return self._known_place() or self._open().resolve()
+        place = self._known_place()
+        if place is None:
+            place = self._open().resolve()
+            # Endpoint and id are of one replica, whichever is asked for first.
+            self._note_place(place)
+        return place
 
     def __enter__(self) -> Self:
         return self
