@@ -129,6 +129,8 @@ class Fleet:
         if len(self._watchers) >= self._max_watchers:
             message = f"{self._max_watchers} watch already (--max-watchers); try again later"
             raise ApiError(503, message, {"retry-after": "5"})
+        # The registry may know of more than what it has told here: who registers, and then watches, is to find himself.
+        self._replace(self._registry.snapshot()[1])
         watcher = Watcher(self._watchers)
         watcher.push(self._snapshot())
         return watcher
@@ -153,7 +155,8 @@ class Fleet:
 
     def _apply(self, change: dict[str, Any]) -> None:
         if "put" in change:
-            self._put(change["put"])
+            if self.get(change["put"]["replica_id"]) != change["put"]:
+                self._put(change["put"])
         elif "gone" in change:
             self._remove(change["gone"])
         else:

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyserve_core::ReplicaId;
 use anyserve_core::replicas::balance::{Balancer, Choice, Picked, Policy};
 use anyserve_core::scheduler::Time;
+use anyserve_core::{Replica, ReplicaId};
 use anyserve_registry::SharedDirectory;
 use tokio_util::task::TaskTracker;
 
@@ -37,6 +37,7 @@ use peers::Peers;
 #[derive(Debug)]
 pub(crate) struct Delegate {
     own: ReplicaId,
+    endpoint: Box<str>,
     directory: Arc<SharedDirectory>,
     balancer: Balancer,
     peers: Peers,
@@ -49,10 +50,11 @@ pub(crate) struct Delegate {
 }
 
 impl Delegate {
-    /// For the replica of that name, which knows the others from there.
-    pub(crate) fn new(own: ReplicaId, directory: Arc<SharedDirectory>) -> Self {
+    /// For that replica, which knows the others from there.
+    pub(crate) fn new(own: &Replica, directory: Arc<SharedDirectory>) -> Self {
         Self {
-            own,
+            own: own.id().clone(),
+            endpoint: own.endpoint().into(),
             directory,
             balancer: Balancer::new(Policy::PowerOfTwo),
             peers: Peers::default(),
@@ -86,10 +88,17 @@ impl Delegate {
     }
 
     /// One of those that the request may go to and has not been at.
-    fn pick(&self, route: &Route) -> Option<Picked> {
-        let random = self.choices.fetch_add(1, Ordering::Relaxed);
-        let choice = Choice { now: self.now(), random, key: None, except: route.except() };
-        self.balancer.pick(route.targets(), &choice)
+    fn pick(&self, route: &mut Route) -> Option<Picked> {
+        loop {
+            let random = self.choices.fetch_add(1, Ordering::Relaxed);
+            let choice = Choice { now: self.now(), random, key: None, except: route.except() };
+            let picked = self.balancer.pick(route.targets(), &choice)?;
+            if picked.replica().endpoint() != &*self.endpoint {
+                return Some(picked);
+            }
+            // This replica, as it was called before it was started anew.
+            route.leave_out(picked.replica().id());
+        }
     }
 
     fn now(&self) -> Time {

@@ -98,9 +98,14 @@ impl Route {
         self.targets.iter().any(|replica| !self.except.contains(replica.id()))
     }
 
+    /// The request is not sent to that one.
+    pub(super) fn leave_out(&mut self, id: &ReplicaId) {
+        self.except.push(id.clone());
+    }
+
     /// The request is not sent to that one again. False if it has been sent about enough.
     pub(super) fn refused_by(&mut self, id: &ReplicaId) -> bool {
-        self.except.push(id.clone());
+        self.leave_out(id);
         self.refused += 1;
         self.refused < MOST_ATTEMPTS
     }

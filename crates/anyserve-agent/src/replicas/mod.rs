@@ -43,7 +43,7 @@ impl Replicas {
         Ok(Self {
             id: replica.id().clone(),
             registry: Arc::clone(&config.registry),
-            delegate: Arc::new(Delegate::new(replica.id().clone(), Arc::clone(&directory))),
+            delegate: Arc::new(Delegate::new(&replica, Arc::clone(&directory))),
             directory,
             registrar: Registrar::new(Arc::clone(&config.registry), replica, config.lease),
             ready: CancellationToken::new(),

@@ -44,7 +44,7 @@ async fn replicas_that_went_without_a_word_are_remembered_for_a_while() {
     let directory = Arc::<SharedDirectory>::default();
     let lapsed = || -> Vec<String> {
         let reading = directory.read();
-        let known = reading.lapsed().into_iter().flat_map(|lapsed| lapsed.iter());
+        let known = reading.lapsed().into_iter().flat_map(anyserve_core::Directory::iter);
         known.map(|replica| replica.id().to_string()).collect()
     };
     directory.replace([replica("a", 1, &["echo"]), replica("b", 1, &["echo"]), replica("c", 1, &[])]);

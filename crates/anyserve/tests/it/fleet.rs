@@ -138,6 +138,17 @@ async fn two_that_send_each_other_what_neither_serves_stop_at_once() {
 }
 
 #[tokio::test]
+async fn an_agent_sends_nothing_to_itself_by_another_name() {
+    let registry = Arc::new(MemoryRegistry::default());
+    let gateway = replica(&registry, "now", FleetConfig::default()).await;
+    claim(&registry, "before", gateway.client.endpoint(), "echo").await;
+    let (code, message) = gateway.code("echo").await;
+    assert_eq!(code, Code::NotFound);
+    assert_eq!(message, "no replica is left that serves {type: echo}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn where_nobody_can_be_reached_the_replica_is_named() {
     let registry = Arc::new(MemoryRegistry::default());
     claim(&registry, "gone", "127.0.0.1:9", "echo").await;
