@@ -23,7 +23,7 @@ CLASSES = {
 
 def test_there_is_one_root() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
-    assert len(kinds) == 5 + len(CLASSES)
+    assert len(kinds) == 7 + len(CLASSES)
     for kind in kinds:
         assert issubclass(kind, AnyserveError)
         assert kind.__name__ in errors.__all__

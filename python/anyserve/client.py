@@ -88,9 +88,8 @@ class Client(BaseClient):
             RequestError: One of its classes in :mod:`anyserve.errors`, for what went wrong.
             ValueError, TypeError: An input cannot be a tensor.
         """
-        core = self._open()
-        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(core.infer(request, self._wanted(capability), timeout, headers))
+        request = self._make(model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(self._open().infer(request, self._wanted(capability), timeout, headers))
 
     def stream(
         self,
@@ -113,9 +112,8 @@ class Client(BaseClient):
         Arguments as in :meth:`infer`; ``timeout`` holds for the stream as a whole. Errors are raised where the results
         are taken: those before the error have been received. A handler with one response can be called like this too.
         """
-        core = self._open()
-        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return ResultStream(core.stream(request, self._wanted(capability), timeout, headers))
+        request = self._make(model_name, model_version, request_id, inputs, parameters, outputs)
+        return ResultStream(self._open().stream(request, self._wanted(capability), timeout, headers))
 
     @property
     def endpoint(self) -> str:
@@ -190,9 +188,8 @@ class AsyncClient(BaseClient):
 
         Cancelling the task cancels the request.
         """
-        core = self._open()
-        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
-        return InferResult(await core.infer_async(request, self._wanted(capability), timeout, headers))
+        request = self._make(model_name, model_version, request_id, inputs, parameters, outputs)
+        return InferResult(await self._open().infer_async(request, self._wanted(capability), timeout, headers))
 
     def stream(
         self,
@@ -215,7 +212,7 @@ class AsyncClient(BaseClient):
         Leaving the loop early does not cancel the request: close the stream, or use it in an ``async with`` block.
         """
         core = self._open()
-        request = self._make(core, model_name, model_version, request_id, inputs, parameters, outputs)
+        request = self._make(model_name, model_version, request_id, inputs, parameters, outputs)
         wanted = self._wanted(capability)
         return AsyncResultStream(lambda: core.stream_async(request, wanted, timeout, headers))
 

@@ -61,10 +61,11 @@ class BaseClient:
         self._note_place(self._known_place())
         self._core = None
 
-    def _make(self, core: _core.Client, *arguments: Any) -> ModelInferRequest:
+    def _make(self, *arguments: Any) -> ModelInferRequest:
         """A request; its large inputs are copied once, to where they are sent from."""
+        # The core is no variable of any frame: an exception that somebody keeps would keep its connections open.
         if self._shared_memory:
-            return core.prepare(lambda: make_request(*arguments))
+            return self._open().prepare(lambda: make_request(*arguments))
         return make_request(*arguments)
 
     def _wanted(self, capability: Mapping[str, Any] | None) -> dict[str, Any] | None:
