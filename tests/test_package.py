@@ -80,7 +80,7 @@ NOT_IN_A_WORKER = {
         "re",
     ),
     *("socket", "subprocess", "threading", "traceback", "typing"),
-    *("anyserve.batch", "anyserve.cli", "anyserve.client", "anyserve.class_pool", "anyserve.stream"),
+    *("anyserve.batch", "anyserve.cli", "anyserve.client", "anyserve.class_pool", "anyserve.async_stream"),
     *("anyserve.worker.event_loop", "anyserve.worker_class"),
 }
 

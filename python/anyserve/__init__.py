@@ -27,11 +27,11 @@ from .kserve import InferTensorContents, ModelInferRequest, ModelInferResponse, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import batch
+    from .async_stream import AsyncStream
     from .calls import CallStream, acall, call, stream
     from .client import AsyncClient, AsyncResultStream, Client, ResultStream
     from .objects import create, create_empty, delete, get, lookup, stat
     from .results import InferResult
-    from .stream import AsyncStream
     from .worker_class import Worker
 
 __all__ = [
@@ -71,7 +71,7 @@ __all__ = [
 _LATER = {
     "AsyncClient": "client",
     "AsyncResultStream": "client",
-    "AsyncStream": "stream",
+    "AsyncStream": "async_stream",
     "Client": "client",
     "InferResult": "results",
     "ResultStream": "client",

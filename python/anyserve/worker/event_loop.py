@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 
 from .. import _core
+from ..async_stream import AsyncStream
 from ..awaiting import awaiting
 from ..errors import ResourceExhaustedError, TargetError
 from ..pool import DeclaredPool
-from ..stream import AsyncStream
 from .ending import end_process
 from .lifecycle import Lifecycle
 
