@@ -140,7 +140,11 @@ impl Shared {
     fn drive(&self) {
         self.kept.store(true, Ordering::SeqCst);
         if self.callers.load(Ordering::SeqCst) == 0 {
-            self.runtime().block_on(self.wanted.notified());
+            self.runtime().block_on(async {
+                self.wanted.notified().await;
+                // As where a call ends: what was put off to the end of the turn is not to be forgotten.
+                tokio::task::yield_now().await;
+            });
         }
         self.kept.store(false, Ordering::SeqCst);
     }
