@@ -4,6 +4,7 @@
 //! that takes no responses is not read from either, and dropping the call cancels what is left of it.
 
 mod elsewhere;
+mod names;
 mod turns;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,10 +15,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use anyserve_core::scheduler::RequestId;
-use anyserve_proto::inference::infer_parameter::ParameterChoice;
-use anyserve_proto::inference::{
-    InferParameter, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse,
-};
+use anyserve_proto::inference::{ModelInferRequest, ModelInferResponse, ModelStreamInferResponse};
 use anyserve_proto::tensor;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -27,6 +25,7 @@ use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use elsewhere::{Elsewhere, Passed};
+use names::{FINAL, Name, answer, is_true};
 use turns::{Answer, Turns};
 
 use super::edge::over_limit;
@@ -38,8 +37,6 @@ use crate::dispatch::{Dispatcher, Event, Hold, WINDOW_BYTES, WINDOW_RESPONSES, W
 use crate::failure::Failure;
 use crate::objects::{Objects, Targets};
 
-/// Whether a response is its request's last.
-const FINAL: &str = "triton_final_response";
 /// A request that wants to be told of its end by an empty response.
 const WANTS_EMPTY_FINAL: &str = "triton_enable_empty_final_response";
 /// Metadata of a call whose first error is to end it with a gRPC status.
@@ -130,14 +127,6 @@ enum Key {
 enum Held {
     Here(Hold),
     Elsewhere(Passed),
-}
-
-/// How the client knows a request.
-#[derive(Clone, Debug)]
-struct Name {
-    id: String,
-    model: String,
-    version: String,
 }
 
 impl StreamCall {
@@ -482,24 +471,6 @@ impl StreamCall {
     }
 }
 
-impl Name {
-    fn of(infer: &ModelInferRequest) -> Self {
-        Self { id: infer.id.clone(), model: infer.model_name.clone(), version: infer.model_version.clone() }
-    }
-
-    /// A response without outputs.
-    fn into_response(self) -> ModelInferResponse {
-        let Self { id, model, version } = self;
-        ModelInferResponse { id, model_name: model, model_version: version, ..Default::default() }
-    }
-}
-
-fn answer(mut response: ModelInferResponse, last: bool) -> ModelStreamInferResponse {
-    let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(last)) };
-    response.parameters.insert(FINAL.to_owned(), last);
-    ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }
-}
-
 /// Brings what a request refers to.
 async fn bring(
     dispatcher: Arc<Dispatcher>,
@@ -517,9 +488,4 @@ async fn bring(
         Err(error) => Err(dispatcher.reject(error.into())),
     };
     Brought { name, wants_empty_final, checked }
-}
-
-fn is_true(parameter: Option<&InferParameter>) -> bool {
-    let choice = parameter.and_then(|parameter| parameter.parameter_choice.as_ref());
-    matches!(choice, Some(ParameterChoice::BoolParam(true)))
 }
